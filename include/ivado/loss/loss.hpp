@@ -1,0 +1,5 @@
+// All losses.
+#pragma once
+
+#include "concept.hpp"
+#include "dice_loss.hpp"

@@ -1,0 +1,173 @@
+// The training loop: epochs of mini-batches, validation after each, the best state, early stopping.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include <chrono>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../error.hpp"
+#include "../loss/concept.hpp"
+#include "../profile/profiler.hpp"
+#include "../random.hpp"
+#include "optimizer.hpp"
+#include "scheduler.hpp"
+#include "tensor.hpp"
+
+namespace ivado {
+
+/// What the loop must know besides its parts.
+struct FitOptions {
+  int epochs = 100;
+  int patience = 50;        ///< epochs in a row without improvement after which training stops
+  double epsilon = 0.001;   ///< an improvement is a fall of the validation loss by more than so many percent of the best one
+  std::uint64_t seed = 0;   ///< of the dropout masks
+  at::Device device{at::kCPU};
+};
+
+/// One epoch.
+struct EpochSummary {
+  int epoch = 0;                                                          ///< from 1
+  double learning_rate = 0;                                               ///< at its beginning
+  double training_loss = 0;                                               ///< mean over samples
+  double validation_loss = std::numeric_limits<double>::quiet_NaN();      ///< mean over samples; NaN without validation data
+  double seconds = 0;                                                     ///< wall time of training and validation
+  double waiting_s = 0;                                                   ///< of it spent waiting for data
+  bool is_best = false;                                                   ///< the best state so far
+};
+
+/// A whole training.
+struct FitSummary {
+  std::vector<EpochSummary> epochs;
+  int best_epoch = 0;          ///< 0: none
+  bool stopped_early = false;
+};
+
+/// Is told what happens. Both functions may do nothing.
+template <class T>
+concept FitObserver = requires(T& observer, const EpochSummary& summary, std::int64_t n, double loss) {
+  observer.on_batch(summary, n, n, loss);  ///< epoch, batches done, batches an epoch, loss of the last one
+  observer.on_epoch(summary);              ///< after validation; saves the state where it wants to
+};
+
+namespace detail {
+
+/// Mean of a loss over samples.
+class MeanLoss {
+ public:
+  void add(double loss, std::int64_t samples) {
+    sum_ += loss * static_cast<double>(samples);
+    samples_ += samples;
+  }
+  [[nodiscard]] double value() const { return samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : sum_ / static_cast<double>(samples_); }
+
+ private:
+  double sum_ = 0;
+  std::int64_t samples_ = 0;
+};
+
+/// @throws Error (data) that names epoch, batch, learning rate and cases
+template <class Data>
+void require_finite(double loss, const EpochSummary& summary, std::int64_t batch, const std::vector<Origin>& origins, const Data& data, const char* what) {
+  if (std::isfinite(loss)) return;
+  std::string cases;
+  for (const auto& origin : origins) {
+    const std::string one = data.dataset().case_of(origin.volume).id + " slice " + std::to_string(origin.slice);
+    if (cases.size() < 400) cases += (cases.empty() ? "" : ", ") + one;
+  }
+  throw data_error(std::string(what) + ", epoch " + std::to_string(summary.epoch) + ", batch " + std::to_string(batch + 1),
+                   "the loss is " + std::to_string(loss) + " at learning rate " + text(summary.learning_rate) + " for " + cases,
+                   "look at these images and labels, or lower initial_lr; the last good state is kept");
+}
+
+}  // namespace detail
+
+/// Trains a net.
+///
+/// Order within a batch: forward, loss, gradients forgotten, backward, step; the rate of the schedule is set before each step.
+/// Validation runs in evaluation mode without gradients. The best state is the one with the lowest validation loss, or with
+/// the lowest training loss where there is no validation data.
+/// @param training    batches in a new order each epoch: `start(epoch)`, `next()`, `batches()`, `waited_s()`, `dataset()`
+/// @param validation  the same, or null
+/// @throws Error (data) if a loss is not finite, naming epoch, batch, learning rate and cases
+template <class Net, Loss LossFunction, Optimizer Optimiser, Scheduler Schedule, Profiler Profile, class Data, FitObserver Observer>
+FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer, const Schedule& schedule, Profile& profiler, Data& training,
+               Data* validation, const FitOptions& options, Observer& observer) {
+  using Clock = std::chrono::steady_clock;
+  FitSummary result;
+  double best = std::numeric_limits<double>::infinity();
+  double reference = std::numeric_limits<double>::infinity();  // what the next improvement is measured against
+  int without_improvement = 0;
+  for (int epoch = 1; epoch <= options.epochs; ++epoch) {
+    EpochSummary summary;
+    summary.epoch = epoch;
+    const auto begin = Clock::now();
+    const auto batches = static_cast<std::int64_t>(training.batches());
+    summary.learning_rate = schedule.learning_rate({epoch - 1, 0, batches});
+    detail::MeanLoss training_loss;
+    {
+      [[maybe_unused]] const auto scope = profiler.scope(Unit::training);
+      net.train(true);
+      training.start(static_cast<std::uint32_t>(epoch));
+      for (std::int64_t batch = 0; auto loaded = training.next(); ++batch) {
+        const std::int64_t samples = loaded->batch.size();
+        const at::Tensor image = as_tensor(std::move(loaded->batch.image)).to(options.device);
+        const at::Tensor label = as_tensor(std::move(loaded->batch.label)).to(options.device);
+        const RandomKey dropout{options.seed, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(batch), 0};
+        const at::Tensor loss = loss_function(net.forward(image, dropout), label);
+        const auto value = loss.template item<double>();
+        detail::require_finite(value, summary, batch, loaded->batch.origins, training, "training");
+        optimizer.zero_gradients();
+        loss.backward();
+        optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
+        training_loss.add(value, samples);
+        observer.on_batch(summary, batch + 1, batches, value);
+      }
+      summary.training_loss = training_loss.value();
+      summary.waiting_s = training.waited_s();
+    }
+    if (validation != nullptr) {
+      [[maybe_unused]] const auto scope = profiler.scope(Unit::validation);
+      const c10::InferenceMode no_gradients;
+      net.train(false);
+      detail::MeanLoss validation_loss;
+      validation->start(static_cast<std::uint32_t>(epoch));
+      for (std::int64_t batch = 0; auto loaded = validation->next(); ++batch) {
+        const std::int64_t samples = loaded->batch.size();
+        const at::Tensor image = as_tensor(std::move(loaded->batch.image)).to(options.device);
+        const at::Tensor label = as_tensor(std::move(loaded->batch.label)).to(options.device);
+        const auto value = loss_function(net.forward(image), label).template item<double>();
+        detail::require_finite(value, summary, batch, loaded->batch.origins, *validation, "validation");
+        validation_loss.add(value, samples);
+      }
+      summary.validation_loss = validation_loss.value();
+      summary.waiting_s += validation->waited_s();
+    }
+    const double judged = validation != nullptr ? summary.validation_loss : summary.training_loss;
+    summary.is_best = judged < best;
+    if (summary.is_best) {
+      best = judged;
+      result.best_epoch = epoch;
+    }
+    summary.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    observer.on_epoch(summary);
+    result.epochs.push_back(summary);
+    const bool improved = !std::isfinite(reference) || 100 * (reference - judged) > options.epsilon * std::abs(reference);
+    without_improvement = improved ? 0 : without_improvement + 1;
+    if (improved) reference = judged;
+    if (without_improvement >= options.patience && epoch < options.epochs) {
+      result.stopped_early = true;
+      break;
+    }
+  }
+  return result;
+}
+
+}  // namespace ivado

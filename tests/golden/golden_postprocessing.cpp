@@ -1,0 +1,110 @@
+// The area "postprocessing" of the reference values: the functions of ivadomed.postprocessing and its chain of steps.
+#include <algorithm>
+#include <ivado/config/json.hpp>
+#include <ivado/metric/components.hpp>
+#include <ivado/postprocess/dynamic_postprocess.hpp>
+#include <string>
+#include <vector>
+
+#include "golden.hpp"
+
+namespace golden {
+namespace {
+
+using ivado::ArrayView;
+using ivado::Json;
+
+/// (x, y, z, class) as ivado has it: [class, x, y, z].
+ivado::Prediction to_prediction(const Tensor& tensor) {
+  const ivado::Array<float> values = to_float(tensor);
+  return {ivado::Array<float>::from(values.view().permute({3, 0, 1, 2})), {1, 1, 1}, false};
+}
+
+/// [class, x, y, z] in the order of the reference.
+ivado::Array<float> from_prediction(const ivado::Prediction& prediction) {
+  return ivado::Array<float>::from(prediction.voxels.view().permute({1, 2, 3, 0}));
+}
+
+/// Calls `work(view)` for each class of (x, y, z, class), or once for fewer axes.
+template <class Work>
+void each_class(ivado::Array<float>& values, const Work& work) {
+  if (values.rank() < 4) return work(values.view());
+  for (std::int64_t c = 0; c < values.extent(3); ++c) work(values.view().select(3, c));
+}
+
+/// True for the steps that ivado has, and for "uncertainty" where it is switched off.
+bool can_run(const Json& steps) {
+  return !steps.contains("uncertainty") || steps["uncertainty"]["thr"].get<double>() < 0;
+}
+
+void run_case(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
+  const auto function = one.at("function").get<std::string>();
+  const Json& params = one.at("params");
+  const bool refused = one.contains("error");
+  const Tensor& input = tensors.at(one.at("input").get<std::string>());
+  ivado::Array<float> values = to_float(input);
+
+  if (function == "threshold_predictions") {
+    ivado::Prediction prediction{std::move(values), {1, 1, 1}, false};
+    ivado::Binarize({params.at("thr").get<double>()})(prediction);
+    values = std::move(prediction.voxels);
+  } else if (function == "keep_largest_object") {
+    ivado::keep_largest_component(values.view());
+  } else if (function == "keep_largest_object_per_slice") {
+    const int axis = params.at("axis").get<int>();
+    for (std::int64_t i = 0; i < values.extent(axis); ++i) ivado::keep_largest_component(values.view().select(axis, i));
+  } else if (function == "fill_holes") {
+    const auto structure = params.at("structure").get<std::vector<std::int32_t>>();
+    const bool cube = std::all_of(structure.begin(), structure.end(), [&](auto n) { return n == structure[0] && n % 2 == 1; });
+    if (!cube) return report.skip(name, "structuring elements that are no odd cube");
+    if (refused) return report.skip(name, "ivado binarises a soft prediction instead of refusing it");
+    each_class(values, [&](ArrayView<float> one_class) { ivado::fill_holes_in(one_class, structure[0] / 2, /*skip_single=*/false); });
+  } else if (function == "remove_small_objects") {
+    each_class(values, [&](ArrayView<float> one_class) {
+      ivado::remove_small_components(one_class, params.at("size_min").get<double>(),
+                                     static_cast<ivado::Connectivity>(params.at("connectivity").get<int>()));
+    });
+  } else {
+    if (!can_run(params)) return report.skip(name, "the step uncertainty does not exist in ivado yet");
+    ivado::Prediction prediction = to_prediction(input);
+    if (one.contains("dim_lst"))
+      for (std::size_t axis = 0; axis < 3; ++axis) prediction.spacing_mm[axis] = one.at("dim_lst")[axis].get<double>();
+    Json section = params;
+    for (const char* step : {"keep_largest", "fill_holes"})
+      if (section.contains(step)) section[step]["as_ivadomed"] = true;
+    try {
+      ivado::AnyPostProcess(ivado::from_json<ivado::AnyPostProcess::Params>(section, "postprocessing"))(prediction);
+    } catch (const ivado::Error& error) {
+      if (refused) return report.pass();
+      return report.fail(name, error.what());
+    }
+    values = from_prediction(prediction);
+  }
+  if (refused) return report.fail(name, "accepted, the reference refuses it");
+  report.check(name, largest_difference(values, tensors.at(one.at("output").get<std::string>()).values), 0);
+}
+
+}  // namespace
+
+void postprocessing(const std::filesystem::path& dir, Report& report) {
+  const Json cases = ivado::read_json((dir / "postprocessing.json").string());
+  const Tensors tensors = load_tensors(dir / "postprocessing.pt");
+  for (const auto& one : cases) {
+    const auto function = one.at("function").get<std::string>();
+    const std::string name = "postprocessing " + one.at("id").get<std::string>() + " (" + function + ")";
+    if (function == "Postprocessing" || function == "threshold_predictions" || function == "fill_holes" ||
+        function.starts_with("keep_largest_object") || function == "remove_small_objects") {
+      run_case(one, tensors, name, report);
+    } else if (function.starts_with("maths.") || function == "coordinate_from_heatmap") {
+      report.skip(name, "heat maps do not exist in ivado yet");
+    } else if (function == "filter_roi") {
+      report.skip(name, "the filter by region of interest belongs to the loader");
+    } else if (function.starts_with("object_detection.")) {
+      report.skip(name, "bounding boxes do not exist in ivado yet");
+    } else {
+      report.skip(name, "ivado has no " + function);
+    }
+  }
+}
+
+}  // namespace golden
