@@ -12,6 +12,7 @@
 // Any such struct is a Boost.Hana Struct: hana::for_each, hana::members, hana::equal … work on it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <boost/hana/accessors.hpp>
 #include <boost/hana/concat.hpp>
@@ -214,6 +215,10 @@ template <class T>
 
 namespace detail {
 
+/// The fields of a struct, built once.
+template <Reflected T>
+inline constexpr auto fields_of = T::fields();
+
 template <class T>
 inline constexpr bool is_vector = false;
 template <class T>
@@ -282,8 +287,74 @@ template <class T>
   }
 }
 
-[[nodiscard]] inline std::string join_path(const std::string& path, std::string_view key) {
+[[nodiscard, gnu::noinline]] inline std::string join_path(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : path + "." + std::string(key);
+}
+
+// What does not depend on the type of a field stands here once, and not in every instance of the templates below.
+
+[[nodiscard, gnu::noinline]] inline Error unknown_key_error(const std::string& path, std::string_view key,
+                                                            const std::vector<std::string>& valid) {
+  const std::string nearest_key = nearest(key, valid);
+  return usage_error("reading the configuration key " + join_path(path, key), "there is no such key",
+                     nearest_key.empty() ? "there are no keys here" : "did you mean \"" + nearest_key + "\"?");
+}
+
+[[gnu::noinline]] inline void refuse_unknown_keys(const Json& json, const std::string& path,
+                                                  const std::vector<std::string>& valid) {
+  if (!json.is_object()) throw value_error(path, json, "an object");
+  for (const auto& item : json.items())
+    if (std::find(valid.begin(), valid.end(), item.key()) == valid.end())
+      throw unknown_key_error(path, item.key(), valid);
+}
+
+/// The value of a key; null where it is not there.
+/// @throws Error (usage) if it must be there
+[[nodiscard, gnu::noinline]] inline const Json* find_key(const Json& json, std::string_view key, std::string_view doc,
+                                                         bool required, const std::string& path) {
+  const auto found = json.find(std::string(key));
+  if (found != json.end()) return &*found;
+  if (required)
+    throw usage_error("reading the configuration key " + join_path(path, key), "it is missing",
+                      "it is: " + std::string(doc));
+  return nullptr;
+}
+
+[[gnu::noinline]] inline void refuse_missing_part(const Json& value, const Json& off, const Rule& rule,
+                                                  const std::string& path) {
+  if (value != off) throw missing_error(path, std::string(rule.part), "leave the key out or set it to " + off.dump());
+}
+
+/// The meaning of a key with a word on how far it is honoured.
+[[nodiscard, gnu::noinline]] inline std::string meaning(std::string_view doc, const Rule& rule) {
+  std::string out(doc);
+  if (rule.support == Support::no_effect) out += " (accepted, without effect in ivado)";
+  if (rule.support == Support::missing) out += " (not in ivado yet: " + std::string(rule.part) + ")";
+  return out;
+}
+
+/// Writes the limits into the schema of a number, or of the numbers in a list.
+inline void put_limits(Json& schema, const Rule& rule) {
+  if (schema.contains("items")) return put_limits(schema["items"], rule);
+  if (schema.contains("anyOf")) {
+    for (auto& one : schema["anyOf"]) put_limits(one, rule);
+    return;
+  }
+  const Json type = schema.value("type", Json());
+  if (type != "integer" && type != "number") return;
+  if (std::isfinite(rule.min)) schema[rule.open_min ? "exclusiveMinimum" : "minimum"] = rule.min;
+  if (std::isfinite(rule.max)) schema[rule.open_max ? "exclusiveMaximum" : "maximum"] = rule.max;
+}
+
+[[gnu::noinline]] inline void add_property(Json& properties, Json& needed, std::string_view key, std::string_view doc,
+                                           const Rule& rule, Json schema, Json default_value) {
+  put_limits(schema, rule);
+  schema["description"] = meaning(doc, rule);
+  if (rule.required)
+    needed.push_back(std::string(key));
+  else
+    schema["default"] = std::move(default_value);
+  properties[std::string(key)] = std::move(schema);
 }
 
 }  // namespace detail
@@ -292,9 +363,38 @@ template <class T>
 template <Reflected T>
 [[nodiscard]] std::vector<std::string> keys() {
   std::vector<std::string> out;
-  hana::for_each(T::fields(), [&](const auto& f) { out.emplace_back(f.key); });
+  hana::for_each(detail::fields_of<T>, [&](const auto& f) { out.emplace_back(f.key); });
   return out;
 }
+
+namespace detail {
+
+/// Reads one member; an instance a type, not a field, keeps binaries and compile times small.
+template <class Member>
+[[gnu::noinline]] void read_member(const Json& json, const std::string& path, std::string_view key,
+                                   std::string_view doc, const Rule& rule, Member& member) {
+  const Json* const found = find_key(json, key, doc, rule.required, path);
+  if (found == nullptr) return;
+  const std::string here = join_path(path, key);
+  Member value = from_json<Member>(*found, here);
+  check_limits(value, rule, here);
+  if (rule.support == Support::missing && !is_also_off(value, rule))
+    refuse_missing_part(to_json(value), to_json(member), rule, here);
+  member = std::move(value);
+}
+
+template <class Member>
+[[gnu::noinline]] void write_member(Json& json, std::string_view key, const Member& member) {
+  json[std::string(key)] = to_json(member);
+}
+
+template <class Member>
+[[gnu::noinline]] void describe_member(Json& properties, Json& needed, std::string_view key, std::string_view doc,
+                                       const Rule& rule, const Member& default_value) {
+  add_property(properties, needed, key, doc, rule, schema<Member>(), to_json(default_value));
+}
+
+}  // namespace detail
 
 /// Reads a value from JSON.
 ///
@@ -312,15 +412,19 @@ template <class T>
     if (!json.is_boolean()) throw detail::value_error(path, json, "true or false");
     return json.get<bool>();
   } else if constexpr (std::is_integral_v<T>) {
-    if (json.is_number_float() && json.get<double>() != std::floor(json.get<double>()))
+    const bool is_float = json.is_number_float();
+    if (!json.is_number() || (is_float && json.get<double>() != std::floor(json.get<double>())))
       throw detail::value_error(path, json, "a whole number");
-    if (!json.is_number()) throw detail::value_error(path, json, "a whole number");
-    if (std::is_unsigned_v<T> && json.get<double>() < 0) throw detail::value_error(path, json, "a whole number >= 0");
-    if (json.get<double>() > static_cast<double>(std::numeric_limits<T>::max()))
-      throw detail::value_error(path, json, "a smaller number");
-    if (json.get<double>() < static_cast<double>(std::numeric_limits<T>::lowest()))
-      throw detail::value_error(path, json, "a larger number");
-    return json.is_number_float() ? static_cast<T>(json.get<double>()) : json.get<T>();
+    const double v = json.get<double>();
+    const bool fits = is_float ? v >= static_cast<double>(std::numeric_limits<T>::lowest()) &&
+                                     v < std::ldexp(1.0, std::numeric_limits<T>::digits)
+                      : json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                                                  : std::in_range<T>(json.get<std::int64_t>());
+    if (!fits) {
+      if (v > 0) throw detail::value_error(path, json, "a smaller number");
+      throw detail::value_error(path, json, std::is_unsigned_v<T> ? "a whole number >= 0" : "a larger number");
+    }
+    return is_float ? static_cast<T>(v) : json.get<T>();
   } else if constexpr (std::is_floating_point_v<T>) {
     if (!json.is_number()) throw detail::value_error(path, json, "a number");
     return json.get<T>();
@@ -358,33 +462,10 @@ template <class T>
     static_assert(Reflected<T>,
                   "ivado: a type in Params must be a number, text, bool, list, optional, a named enum, or a struct "
                   "with `static constexpr auto fields()`");
-    if (!json.is_object()) throw detail::value_error(path, json, "an object");
-    for (const auto& item : json.items()) {
-      bool known = false;
-      hana::for_each(T::fields(), [&](const auto& f) { known = known || f.key == item.key(); });
-      if (!known)
-        throw usage_error("reading the configuration key " + detail::join_path(path, item.key()),
-                          "there is no such key", "did you mean \"" + detail::nearest(item.key(), keys<T>()) + "\"?");
-    }
+    detail::refuse_unknown_keys(json, path, keys<T>());
     T out{};
-    hana::for_each(T::fields(), [&](const auto& f) {
-      const std::string here = detail::join_path(path, f.key);
-      const auto found = json.find(std::string(f.key));
-      auto& member = f.of(out);
-      using Member = std::remove_reference_t<decltype(member)>;
-      if (found == json.end()) {
-        if (f.rule.required)
-          throw usage_error("reading the configuration key " + here, "it is missing", "it is: " + std::string(f.doc));
-        return;
-      }
-      Member value = from_json<Member>(*found, here);
-      detail::check_limits(value, f.rule, here);
-      if (f.rule.support == Support::missing && !detail::is_also_off(value, f.rule) &&
-          to_json(value) != to_json(member))
-        throw detail::missing_error(here, std::string(f.rule.part),
-                                    "leave the key out or set it to " + to_json(member).dump());
-      member = std::move(value);
-    });
+    hana::for_each(detail::fields_of<T>,
+                   [&](const auto& f) { detail::read_member(json, path, f.key, f.doc, f.rule, f.of(out)); });
     if constexpr (requires(const T& object) { object.check(path); }) out.check(path);
     return out;
   }
@@ -407,7 +488,7 @@ template <class T>
     return out;
   } else if constexpr (Reflected<T>) {
     Json out = Json::object();
-    hana::for_each(T::fields(), [&](const auto& f) { out[std::string(f.key)] = to_json(f.of(value)); });
+    hana::for_each(detail::fields_of<T>, [&](const auto& f) { detail::write_member(out, f.key, f.of(value)); });
     return out;
   } else {
     return Json(value);
@@ -476,15 +557,8 @@ template <class T>
     Json properties = Json::object();
     Json needed = Json::array();
     const T defaults{};
-    hana::for_each(T::fields(), [&](const auto& f) {
-      Json one = schema<std::remove_cvref_t<decltype(f.of(defaults))>>();
-      Json& numbers = one.contains("items") ? one["items"] : one.contains("anyOf") ? one["anyOf"][0] : one;
-      if (std::isfinite(f.rule.min)) numbers[f.rule.open_min ? "exclusiveMinimum" : "minimum"] = f.rule.min;
-      if (std::isfinite(f.rule.max)) numbers[f.rule.open_max ? "exclusiveMaximum" : "maximum"] = f.rule.max;
-      one["description"] = std::string(f.doc);
-      if (!f.rule.required) one["default"] = to_json(f.of(defaults));
-      if (f.rule.required) needed.push_back(std::string(f.key));
-      properties[std::string(f.key)] = std::move(one);
+    hana::for_each(detail::fields_of<T>, [&](const auto& f) {
+      detail::describe_member(properties, needed, f.key, f.doc, f.rule, f.of(defaults));
     });
     Json out{{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
     if (!needed.empty()) out["required"] = needed;
@@ -495,7 +569,7 @@ template <class T>
 /// Calls `visit(path, field, default_value)` for each leaf of a reflected struct, depth first, in order.
 template <Reflected T, class Visit>
 void for_each_leaf(const Visit& visit, const std::string& path = {}, const T& defaults = T{}) {
-  hana::for_each(T::fields(), [&](const auto& f) {
+  hana::for_each(detail::fields_of<T>, [&](const auto& f) {
     const auto& member = f.of(defaults);
     using Member = std::remove_cvref_t<decltype(member)>;
     const std::string here = detail::join_path(path, f.key);
@@ -508,70 +582,95 @@ void for_each_leaf(const Visit& visit, const std::string& path = {}, const T& de
 
 /// What a JSON object holds beside keys that are honoured.
 struct KeyReport {
-  std::vector<std::string> unknown;  ///< paths of keys that nobody knows
-  std::vector<std::string>
-      without_effect;  ///< paths of keys that are valid and do nothing; a section of such keys is one entry
+  std::vector<std::string> unknown;         ///< paths of keys that nobody knows
+  std::vector<std::string> without_effect;  ///< paths of valid keys that do nothing; a whole section of them once
 };
 
 namespace detail {
+
+/// The reflected struct that the keys of a value belong to; void where it has none.
+template <class T>
+struct KeysOf {
+  using type = void;
+};
+template <class T>
+requires(Reflected<T> && !SelfDescribing<T>) struct KeysOf<T> {
+  using type = T;
+};
+template <class T>
+requires requires { typename T::KeysOf; }
+struct KeysOf<T> {
+  using type = typename T::KeysOf;
+};
+template <class T>
+struct KeysOf<std::optional<T>> : KeysOf<T> {};
 
 /// True if no leaf of the struct has an effect.
 template <Reflected T>
 [[nodiscard]] bool has_no_effect() {
   bool any_leaf = false;
   bool none = true;
-  for_each_leaf<T>([&](const std::string&, const auto& f, const auto&) {
+  hana::for_each(fields_of<T>, [&](const auto& f) {
+    using Inner = typename KeysOf<std::remove_cvref_t<decltype(f.of(std::declval<T&>()))>>::type;
     any_leaf = true;
-    none = none && f.rule.support == Support::no_effect;
+    if constexpr (!std::is_void_v<Inner>)
+      none = none && (f.rule.support == Support::no_effect || has_no_effect<Inner>());
+    else
+      none = none && f.rule.support == Support::no_effect;
   });
   return any_leaf && none;
 }
 
-template <class T>
-void inspect_keys(const Json& json, const std::string& path, KeyReport& report) {
-  if constexpr (is_optional<T>) {
-    inspect_keys<typename T::value_type>(json, path, report);
-  } else if constexpr (requires { typename T::KeysOf; }) {
-    inspect_keys<typename T::KeysOf>(json, path, report);
-  } else if constexpr (Reflected<T> && !SelfDescribing<T>) {
-    if (!json.is_object()) return;
-    for (const auto& item : json.items()) {
-      const std::string here = join_path(path, item.key());
-      bool known = false;
-      hana::for_each(T::fields(), [&](const auto& f) {
-        if (f.key != item.key()) return;
-        known = true;
-        using Member = std::remove_cvref_t<decltype(f.of(std::declval<T&>()))>;
-        bool silent = f.rule.support == Support::no_effect;
-        if constexpr (Reflected<Member> && !SelfDescribing<Member>) silent = silent || has_no_effect<Member>();
-        KeyReport inner;
-        inspect_keys<Member>(item.value(), here, inner);
-        report.unknown.insert(report.unknown.end(), inner.unknown.begin(), inner.unknown.end());
-        if (silent)
-          report.without_effect.push_back(here);
-        else
-          report.without_effect.insert(report.without_effect.end(), inner.without_effect.begin(),
-                                       inner.without_effect.end());
-      });
-      if (!known) report.unknown.push_back(here);
+/// How far a key is honoured, and what its value holds.
+struct KeyEntry {
+  bool silent = false;                                                     ///< without effect, with all it holds
+  void (*inspect)(const Json&, const std::string&, KeyReport&) = nullptr;  ///< null: its value is no object with keys
+};
+
+[[gnu::noinline]] inline void inspect_object(const Json& json, const std::string& path,
+                                             const std::vector<std::string>& valid,
+                                             const std::vector<KeyEntry>& entries, KeyReport& report) {
+  if (!json.is_object()) return;
+  for (const auto& item : json.items()) {
+    const std::string here = join_path(path, item.key());
+    const auto found = std::find(valid.begin(), valid.end(), item.key());
+    if (found == valid.end()) {
+      report.unknown.push_back(here);
+      continue;
     }
+    const KeyEntry& entry = entries[static_cast<std::size_t>(found - valid.begin())];
+    KeyReport inner;
+    if (entry.inspect != nullptr) entry.inspect(item.value(), here, inner);
+    if (entry.silent) inner.without_effect = {here};
+    report.unknown.insert(report.unknown.end(), inner.unknown.begin(), inner.unknown.end());
+    report.without_effect.insert(report.without_effect.end(), inner.without_effect.begin(), inner.without_effect.end());
   }
 }
 
-template <class T>
+template <Reflected T>
+void inspect_keys(const Json& json, const std::string& path, KeyReport& report) {
+  std::vector<KeyEntry> entries;
+  hana::for_each(fields_of<T>, [&](const auto& f) {
+    using Member = std::remove_cvref_t<decltype(f.of(std::declval<T&>()))>;
+    using Inner = typename KeysOf<Member>::type;
+    KeyEntry entry{f.rule.support == Support::no_effect, nullptr};
+    if constexpr (!std::is_void_v<Inner>) {
+      entry.inspect = &inspect_keys<Inner>;
+      entry.silent = entry.silent || has_no_effect<Inner>();
+    }
+    entries.push_back(entry);
+  });
+  inspect_object(json, path, keys<T>(), entries, report);
+}
+
+template <Reflected T>
 void key_paths(const std::string& path, std::vector<std::string>& out) {
-  if constexpr (is_optional<T>) {
-    key_paths<typename T::value_type>(path, out);
-  } else if constexpr (requires { typename T::KeysOf; }) {
-    key_paths<typename T::KeysOf>(path, out);
-  } else if constexpr (Reflected<T> && !SelfDescribing<T>) {
-    hana::for_each(T::fields(), [&](const auto& f) {
-      using Member = std::remove_cvref_t<decltype(f.of(std::declval<T&>()))>;
-      const std::string here = join_path(path, f.key);
-      out.push_back(here);
-      key_paths<Member>(here, out);
-    });
-  }
+  hana::for_each(fields_of<T>, [&](const auto& f) {
+    using Inner = typename KeysOf<std::remove_cvref_t<decltype(f.of(std::declval<T&>()))>>::type;
+    const std::string here = join_path(path, f.key);
+    out.push_back(here);
+    if constexpr (!std::is_void_v<Inner>) key_paths<Inner>(here, out);
+  });
 }
 
 }  // namespace detail
@@ -599,12 +698,39 @@ template <Reflected T>
 /// section.
 template <Reflected T>
 [[nodiscard]] Json keep_keys_of(const Json& json) {
+  const auto valid = keys<T>();
   Json out = Json::object();
-  for (const auto& item : json.items()) {
-    bool known = false;
-    hana::for_each(T::fields(), [&](const auto& f) { known = known || f.key == item.key(); });
-    if (known) out[item.key()] = item.value();
-  }
+  for (const auto& item : json.items())
+    if (std::find(valid.begin(), valid.end(), item.key()) != valid.end()) out[item.key()] = item.value();
+  return out;
+}
+
+/// What there is to say about a key that holds a value and not further keys.
+struct Leaf {
+  std::string path;
+  std::string type;  ///< as people say it: `type_name`
+  Json default_value;
+  std::string_view doc;
+  Rule rule;
+};
+
+namespace detail {
+
+template <class Member>
+[[gnu::noinline]] void add_leaf(std::vector<Leaf>& out, const std::string& path, std::string_view doc, const Rule& rule,
+                                const Member& value) {
+  out.push_back({path, type_name<Member>(), to_json(value), doc, rule});
+}
+
+}  // namespace detail
+
+/// The leaves of a reflected struct, depth first, in order.
+template <Reflected T>
+[[nodiscard]] std::vector<Leaf> leaves(const std::string& path = {}) {
+  std::vector<Leaf> out;
+  for_each_leaf<T>([&](const std::string& here, const auto& f,
+                       const auto& value) { detail::add_leaf(out, here, f.doc, f.rule, value); },
+                   path);
   return out;
 }
 
@@ -612,34 +738,22 @@ template <Reflected T>
 template <Reflected T>
 [[nodiscard]] std::string key_reference(const std::string& path = {}) {
   std::string out = "| key | type | default | limits | meaning |\n| --- | --- | --- | --- | --- |\n";
-  for_each_leaf<T>(
-      [&](const std::string& key, const auto& f, const auto& value) {
-        using Member = std::remove_cvref_t<decltype(value)>;
-        std::string meaning(f.doc);
-        if (f.rule.support == Support::no_effect) meaning += " (accepted, without effect in ivado)";
-        if (f.rule.support == Support::missing) meaning += " (not in ivado yet: " + std::string(f.rule.part) + ")";
-        out += "| `" + key + "` | " + type_name<Member>() + " | " +
-               (f.rule.required ? std::string("required") : "`" + to_json(value).dump() + "`") + " | " +
-               detail::limits_text(f.rule) + " | " + meaning + " |\n";
-      },
-      path);
+  for (const auto& leaf : leaves<T>(path))
+    out += "| `" + leaf.path + "` | " + leaf.type + " | " +
+           (leaf.rule.required ? std::string("required") : "`" + leaf.default_value.dump() + "`") + " | " +
+           detail::limits_text(leaf.rule) + " | " + detail::meaning(leaf.doc, leaf.rule) + " |\n";
   return out;
 }
 
 /// The same for a terminal: a line with key, type, default and limits, then the meaning.
 template <Reflected T>
 void print_help(std::ostream& out, const std::string& path = {}) {
-  for_each_leaf<T>(
-      [&](const std::string& key, const auto& f, const auto& value) {
-        using Member = std::remove_cvref_t<decltype(value)>;
-        const std::string limits = detail::limits_text(f.rule);
-        out << "  " << key << "  (" << type_name<Member>() << (limits.empty() ? "" : ", " + limits) << ", "
-            << (f.rule.required ? "required" : "default " + to_json(value).dump()) << ")\n      " << f.doc;
-        if (f.rule.support == Support::no_effect) out << " (accepted, without effect in ivado)";
-        if (f.rule.support == Support::missing) out << " (not in ivado yet: " << f.rule.part << ")";
-        out << "\n";
-      },
-      path);
+  for (const auto& leaf : leaves<T>(path)) {
+    const std::string limits = detail::limits_text(leaf.rule);
+    out << "  " << leaf.path << "  (" << leaf.type << (limits.empty() ? "" : ", " + limits) << ", "
+        << (leaf.rule.required ? "required" : "default " + leaf.default_value.dump()) << ")\n      "
+        << detail::meaning(leaf.doc, leaf.rule) << "\n";
+  }
 }
 
 /// Member-wise equality of two reflected structs.

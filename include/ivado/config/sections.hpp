@@ -194,7 +194,7 @@ struct General {
         field<"path_output", &General::path_output>("folder of all results; made if it is not there"),
         field<"model_name", &General::model_name>(
             "name of the packaged model: of its folder in path_output and of the files in it"),
-        field<"debugging", &General::debugging>("print which keys were left at their default"),
+        field<"debugging", &General::debugging>("print more about the configuration and the training", no_effect()),
         field<"log_file", &General::log_file>("name of the text log in path_output"),
         field<"seed", &General::seed>(
             "seed of augmentation, shuffling, dropout and initial weights; the split has split_dataset.random_seed"),
@@ -412,8 +412,8 @@ struct LoaderParameters {
             missing("the resampling of a label onto its image")),
         field<"cache_mib", &LoaderParameters::cache_mib>(
             "memory for volumes and slices that are kept after preprocessing, MiB; 0: none is kept", at_least(0)),
-        field<"workers", &LoaderParameters::workers>("threads that load and transform; results do not depend on them",
-                                                     at_least(1)),
+        field<"workers", &LoaderParameters::workers>(
+            "threads that load and transform, 0: the one that computes; results do not depend on them", at_least(0)),
         field<"prefetch", &LoaderParameters::prefetch>("batches that are prepared ahead", at_least(1)),
         field<"metadata_type", &LoaderParameters::metadata_type>("added by ivadomed to the copy of the file it saves",
                                                                  no_effect()),
@@ -422,8 +422,11 @@ struct LoaderParameters {
         field<"object_detection_params", &LoaderParameters::object_detection_params>(
             "added by ivadomed to the copy of the file it saves", no_effect()));
   }
-  /// @throws Error (usage) if a class has several raters: they are not built yet
+  /// @throws Error (usage) if there is no folder, or a class has several raters: they are not built yet
   void check(const std::string& path) const {
+    if (path_data.values.empty())
+      throw detail::value_error(detail::join_path(path, "path_data"), Json::array(),
+                                "the folder of a data set at least");
     if (target_suffix.has_several_raters())
       throw detail::missing_error(detail::join_path(path, "target_suffix"), "the choice among several raters",
                                   "name one label file a class");
@@ -785,7 +788,8 @@ struct TargetSize {
 
   static constexpr auto fields() {
     return ivado::fields(
-        field<"thr", &TargetSize::thr>("bounds of the size classes of lesions, in `unit`", no_effect()),
+        field<"thr", &TargetSize::thr>(
+            "bounds of the size classes of lesions, in `unit`; metrics by size do not exist yet", no_effect()),
         field<"unit", &TargetSize::unit>("unit of the bounds: vox or mm3", no_effect()));
   }
 };
@@ -797,29 +801,32 @@ struct OverlapParams {
 
   static constexpr auto fields() {
     return ivado::fields(
-        field<"thr", &OverlapParams::thr>("least overlap of a lesion that counts as found, in `unit`", at_least(0),
-                                          no_effect()),
-        field<"unit", &OverlapParams::unit>("unit of the overlap: vox, mm3, or ratio of the lesion", no_effect()));
+        field<"thr", &OverlapParams::thr>("least overlap of a lesion that counts as found, in `unit`", at_least(0)),
+        field<"unit", &OverlapParams::unit>("unit of the overlap: vox, mm3, or ratio of the lesion"));
   }
 };
 
-/// Section `evaluation_parameters`. All of it shapes the lesion-wise metrics, which ivado does not have yet.
+/// Section `evaluation_parameters`.
 struct EvaluationParameters {
   bool object_detection_metrics = true;
   TargetSize target_size;
   OverlapParams overlap;
+  bool as_ivadomed = false;
   Json targetSize = Json::object();
   Json removeSmall = Json::object();
 
   static constexpr auto fields() {
-    return ivado::fields(field<"object_detection_metrics", &EvaluationParameters::object_detection_metrics>(
-                             "report lesion-wise metrics as well", no_effect()),
-                         field<"target_size", &EvaluationParameters::target_size>("size classes of lesions"),
-                         field<"overlap", &EvaluationParameters::overlap>("when a lesion counts as found"),
-                         field<"targetSize", &EvaluationParameters::targetSize>(
-                             "an older name of target_size, which ivadomed ignores", no_effect()),
-                         field<"removeSmall", &EvaluationParameters::removeSmall>(
-                             "an older place of the step remove_small, which ivadomed ignores", no_effect()));
+    return ivado::fields(
+        field<"object_detection_metrics", &EvaluationParameters::object_detection_metrics>(
+            "report the rates of found and of false lesions (ltpr, lfdr)"),
+        field<"target_size", &EvaluationParameters::target_size>("size classes of lesions"),
+        field<"overlap", &EvaluationParameters::overlap>("when a lesion counts as found"),
+        field<"as_ivadomed", &EvaluationParameters::as_ivadomed>(
+            "ivadomed's mse (divided by two axes only) and lesions of soft predictions (not binarised first)"),
+        field<"targetSize", &EvaluationParameters::targetSize>("an older name of target_size, which ivadomed ignores",
+                                                               no_effect()),
+        field<"removeSmall", &EvaluationParameters::removeSmall>(
+            "an older place of the step remove_small, which ivadomed ignores", no_effect()));
   }
 };
 

@@ -1,0 +1,58 @@
+// The command line of an experiment.
+#include <ivado/command_line.hpp>
+#include <sstream>
+
+#include "../catch.hpp"
+
+using namespace ivado;
+using Catch::Matchers::Contains;
+
+namespace {
+CommandLine parse(const std::vector<std::string>& arguments) { return parse_command_line(arguments); }
+}  // namespace
+
+TEST_CASE("Options are read with their values", "[unit]") {
+  const CommandLine line = parse(
+      {"-c", "a.json", "--test", "-pd", "one", "two", "-po", "out", "--threads", "2", "--workers", "0", "--seed", "7"});
+  CHECK(line.config == "a.json");
+  CHECK(line.command == Command::test);
+  CHECK(line.path_data == std::vector<std::string>{"one", "two"});
+  CHECK(line.path_output == "out");
+  CHECK(line.threads == 2);
+  CHECK(line.workers == 0);
+  CHECK(line.seed == 7U);
+  CHECK_FALSE(line.help);
+}
+
+TEST_CASE("Nothing given leaves all to the configuration", "[unit]") {
+  const CommandLine line = parse({});
+  CHECK(line.config.empty());
+  CHECK_FALSE(line.command.has_value());
+  CHECK_FALSE(line.threads.has_value());
+  CHECK_FALSE(line.seed.has_value());
+}
+
+TEST_CASE("Wrong options are refused with what is nearest", "[unit]") {
+  CHECK_THROWS_WITH(parse({"--tets"}), Contains("--tets") && Contains("--test"));
+  CHECK_THROWS_WITH(parse({"--train", "--test"}), Contains("--train") && Contains("--test"));
+  CHECK_THROWS_WITH(parse({"-c"}), Contains("-c needs a value"));
+  CHECK_THROWS_WITH(parse({"-c", "--test"}), Contains("-c needs a value"));
+  CHECK_THROWS_WITH(parse({"--threads", "0"}), Contains("--threads 0") && Contains("1 or more"));
+  CHECK_THROWS_WITH(parse({"--threads", "two"}), Contains("--threads two"));
+  CHECK_THROWS_WITH(parse({"--seed", "1.5"}), Contains("--seed 1.5"));
+  try {
+    (void)parse({"--nothing"});
+    FAIL("an unknown option was taken");
+  } catch (const Error& error) {
+    CHECK(error.exit_status() == 2);
+  }
+}
+
+TEST_CASE("The usage names every option that is read", "[unit]") {
+  std::ostringstream out;
+  print_usage(out, "program");
+  for (const char* option :
+       {"-c,", "--config", "--train", "--test", "--segment", "-pd,", "--path-data", "-po,", "--path-output",
+        "--threads", "--workers", "--seed", "--keys", "--schema", "--version", "-h,", "--help"})
+    CHECK_THAT(out.str(), Contains(option));
+}
