@@ -19,6 +19,9 @@
 
 namespace ivado {
 
+/// A number of a type that is given at run time instead, as std::dynamic_extent is for a span.
+inline constexpr int dynamic = -1;
+
 /// The extents of an array, outermost first: up to 6 axes, held in place.
 class Shape {
  public:
@@ -33,8 +36,12 @@ class Shape {
 
   /// Number of axes; 0 for the shape of nothing (an empty `Array`).
   [[nodiscard]] constexpr int rank() const noexcept { return rank_; }
-  [[nodiscard]] constexpr std::int64_t operator[](int axis) const noexcept { return extent_[static_cast<std::size_t>(axis)]; }
-  [[nodiscard]] constexpr std::int64_t& operator[](int axis) noexcept { return extent_[static_cast<std::size_t>(axis)]; }
+  [[nodiscard]] constexpr std::int64_t operator[](int axis) const noexcept {
+    return extent_[static_cast<std::size_t>(axis)];
+  }
+  [[nodiscard]] constexpr std::int64_t& operator[](int axis) noexcept {
+    return extent_[static_cast<std::size_t>(axis)];
+  }
   /// Number of elements: the product of the extents; 0 where there is no axis.
   [[nodiscard]] constexpr std::int64_t size() const noexcept {
     if (rank_ == 0) return 0;
@@ -68,7 +75,10 @@ class Shape {
   /// As people write it: "128x128x16".
   [[nodiscard]] std::string text() const {
     std::string out;
-    for (const auto extent : *this) out += (out.empty() ? "" : "x") + std::to_string(extent);
+    for (const auto extent : *this) {
+      if (!out.empty()) out += 'x';
+      out += std::to_string(extent);
+    }
     return out.empty() ? "nothing" : out;
   }
 
@@ -205,7 +215,9 @@ void zip(ArrayView<From> from, ArrayView<To> to, const Function& function) {
 /// Copies the elements of one view into another of the same shape, converting their type.
 template <class From, class To>
 void copy(ArrayView<From> from, ArrayView<To> to) {
-  zip(from, to, [](const auto& source, auto& target) { target = static_cast<std::remove_reference_t<decltype(target)>>(source); });
+  zip(from, to, [](const auto& source, auto& target) {
+    target = static_cast<std::remove_reference_t<decltype(target)>>(source);
+  });
 }
 
 /// An owning, dense, row-major array aligned to 64 bytes. Moves; is copied only by `clone()`.
@@ -224,11 +236,13 @@ class Array {
   explicit Array(const Shape& shape) : shape_(shape) {
     std::int64_t size = shape.rank() == 0 ? 0 : 1;
     for (const auto extent : shape) {
-      if (extent < 0 || (extent > 0 && size > std::numeric_limits<std::int64_t>::max() / static_cast<std::int64_t>(sizeof(T)) / extent))
+      if (extent < 0 || (extent > 0 && size > std::numeric_limits<std::int64_t>::max() /
+                                                  static_cast<std::int64_t>(sizeof(T)) / extent))
         throw internal_error("allocating an array", "impossible shape " + shape.text());
       size *= extent;
     }
-    if (size > 0) data_.reset(static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{64})));
+    if (size > 0)
+      data_.reset(static_cast<T*>(::operator new (static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{64})));
   }
   /// An array with every element `value`.
   Array(const Shape& shape, T value) : Array(shape) { std::fill_n(data(), size(), value); }
@@ -276,7 +290,7 @@ class Array {
 
  private:
   struct Free {
-    void operator()(T* pointer) const noexcept { ::operator delete(pointer, std::align_val_t{64}); }
+    void operator()(T* pointer) const noexcept { ::operator delete (pointer, std::align_val_t{64}); }
   };
   Shape shape_;
   std::unique_ptr<T, Free> data_;

@@ -15,12 +15,15 @@
 
 namespace ivado {
 
-/// The name under which `path` is written before it is renamed: in the same folder, unique to process and call, and with the
+/// The name under which `path` is written before it is renamed: in the same folder, unique to process and call, and
+/// with the
 /// same extension, so that a writer that goes by extensions can be used.
 [[nodiscard]] inline std::string temporary_beside(const std::string& path) {
   static std::atomic<unsigned> count{0};
   const std::filesystem::path place(path);
-  return (place.parent_path() / (".ivado-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + "-" + place.filename().string())).string();
+  return (place.parent_path() /
+          (".ivado-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + "-" + place.filename().string()))
+      .string();
 }
 
 /// Calls `write(temporary_path)` and renames the result to `path`; removes it if that throws.
@@ -53,7 +56,9 @@ inline void write_file_atomically(const std::string& path, std::string_view cont
     good = good && std::fflush(file) == 0 && ::fsync(::fileno(file)) == 0;
     const int fault = errno;
     if (opened) good = std::fclose(file) == 0 && good;
-    if (!good) throw internal_error("writing " + path, std::strerror(fault), "check the free space and the permissions of its folder");
+    if (!good)
+      throw internal_error("writing " + path, std::strerror(fault),
+                           "check the free space and the permissions of its folder");
   });
 }
 

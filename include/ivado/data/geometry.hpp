@@ -21,8 +21,8 @@ enum class Axis { sagittal = 0, coronal = 1, axial = 2 };
 /// The affine takes voxel indices (i, j, k) in the axis order of the file to world coordinates in mm, RAS+
 /// (x to the Right, y to the Anterior, z to the Superior), as in NIfTI; ITK's LPS is turned at the door.
 struct Geometry {
-  Shape shape;                                               ///< voxels along i, j, k
-  Eigen::Matrix4d affine = Eigen::Matrix4d::Identity();      ///< voxel to world, RAS+, mm
+  Shape shape;                                           ///< voxels along i, j, k
+  Eigen::Matrix4d affine = Eigen::Matrix4d::Identity();  ///< voxel to world, RAS+, mm
 
   /// Distance in mm between neighbouring voxels along i, j, k.
   [[nodiscard]] std::array<double, 3> spacing_mm() const {
@@ -73,7 +73,8 @@ struct AxisMap {
   if (!directions.allFinite()) throw data_error("orienting a volume", "its affine has numbers that are not finite");
   for (int column = 0; column < 3; ++column) {
     const double length = directions.col(column).norm();
-    if (length == 0) throw data_error("orienting a volume", "voxel axis " + std::to_string(column) + " of its affine has no length");
+    if (length == 0)
+      throw data_error("orienting a volume", "voxel axis " + std::to_string(column) + " of its affine has no length");
     directions.col(column) /= length;
   }
   const Eigen::JacobiSVD<Eigen::Matrix3d> svd(directions, Eigen::ComputeFullU | Eigen::ComputeFullV);
@@ -105,9 +106,12 @@ struct AxisMap {
 /// sagittal (z, y, x), coronal (z, x, y), axial (x, y, z).
 [[nodiscard]] inline AxisMap ras_to_hwd(Axis slice_axis) {
   switch (slice_axis) {
-    case Axis::sagittal: return {{2, 1, 0}, {}};
-    case Axis::coronal: return {{2, 0, 1}, {}};
-    case Axis::axial: break;
+    case Axis::sagittal:
+      return {{2, 1, 0}, {}};
+    case Axis::coronal:
+      return {{2, 0, 1}, {}};
+    case Axis::axial:
+      break;
   }
   return {};
 }
@@ -124,7 +128,8 @@ struct AxisMap {
   return map;
 }
 
-/// The largest distance in mm between the places that two affines give to the eight corners of a grid.
+/// The largest distance in mm between the places that two affines give to the eight corners of a grid; NaN where one
+/// of them is not finite.
 /// Two grids of one shape are the same where this is small (see `BidsLoader::Params`).
 [[nodiscard]] inline double corner_distance_mm(const Geometry& a, const Geometry& b) {
   double largest = 0;
@@ -132,7 +137,9 @@ struct AxisMap {
     Eigen::Vector4d index(0, 0, 0, 1);
     for (int axis = 0; axis < 3; ++axis)
       if ((corner >> axis & 1) != 0) index[axis] = static_cast<double>(a.shape[axis] - 1);
-    largest = std::max(largest, (a.affine * index - b.affine * index).head<3>().norm());
+    const double distance = (a.affine * index - b.affine * index).head<3>().norm();
+    if (std::isnan(distance)) return distance;
+    largest = std::max(largest, distance);
   }
   return largest;
 }

@@ -16,9 +16,9 @@ enum class Stage { training, validation, testing };
 
 /// One kind of data of a sample: all its channels, or all its classes, on one grid.
 struct Image {
-  Array<float> voxels;                             ///< [channel, H, W] or [channel, H, W, D]; empty: not there
+  Array<float> voxels;  ///< [channel, H, W] or [channel, H, W, D]; empty: not there
   Kind kind = Kind::image;
-  std::array<double, 3> spacing_mm{1, 1, 1};       ///< along H, W, D; in 2-D the third is the slice distance
+  std::array<double, 3> spacing_mm{1, 1, 1};  ///< along H, W, D; in 2-D the third is the slice distance
 
   /// 2 for slices, 3 for volumes.
   [[nodiscard]] int dimension() const noexcept { return voxels.rank() - 1; }
@@ -46,9 +46,9 @@ struct Sample {
 
 /// Samples of one shape, stacked.
 struct Batch {
-  Array<float> image;            ///< [N, channel, spatial…]
-  Array<float> label;            ///< [N, class, spatial…]; empty where the data set has no labels
-  std::vector<Origin> origins;   ///< N of them
+  Array<float> image;           ///< [N, channel, spatial…]
+  Array<float> label;           ///< [N, class, spatial…]; empty where the data set has no labels
+  std::vector<Origin> origins;  ///< N of them
 
   [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(origins.size()); }
 };
