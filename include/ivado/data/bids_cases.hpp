@@ -1,0 +1,448 @@
+// From the BIDS index to cases: images chosen by contrast, with their labels, region of interest and metadata.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../config/sections.hpp"
+#include "../error.hpp"
+#include "bids_index.hpp"
+#include "case.hpp"
+
+namespace ivado {
+
+/// Which images become cases: the keys of `loader_parameters` that choose files, and what the cases are for.
+struct CaseParams {
+  TargetSuffixes target_suffix;
+  std::vector<std::string> extensions;  ///< empty: .nii and .nii.gz
+  RoiParams roi_params;
+  ContrastParams contrast_params;
+  bool multichannel = false;
+  Command purpose = Command::train;  ///< decides which contrasts are taken, and whether labels are needed
+
+  /// The contrasts for the purpose: `training_validation` to train, `testing` to test and to segment.
+  [[nodiscard]] const std::vector<std::string>& contrasts() const {
+    return purpose == Command::train ? contrast_params.training_validation : contrast_params.testing;
+  }
+};
+
+/// Keeps, of the cases of each contrast named, the first fraction in the order of the list: the i-th of n (from 1) is
+/// dropped where i/n is above the fraction. The others are listed in `left_out`. As in ivadomed, but without its crash.
+/// Contrasts of one channel only; a case of several channels is not touched.
+inline void balance_contrasts(std::vector<Case>& cases, const Fractions& balance, LeftOutList& left_out) {
+  for (const auto& [contrast, fraction] : balance.values) {
+    const auto is_one = [&name = contrast](const Case& one) {
+      return one.contrasts.size() == 1 && one.contrasts[0] == name;
+    };
+    const auto total = static_cast<double>(std::count_if(cases.begin(), cases.end(), is_one));
+    double number = 0;
+    std::vector<Case> kept;
+    for (auto& one : cases) {
+      if (is_one(one) && (number += 1) / total > fraction)
+        left_out.add(one.images[0], "beyond the fraction of " + contrast + " in contrast_params.balance");
+      else
+        kept.push_back(std::move(one));
+    }
+    cases = std::move(kept);
+  }
+}
+
+namespace detail {
+
+/// Entities that tell repetitions, visits and pieces apart, not contrasts.
+[[nodiscard]] inline bool is_repetition(std::string_view key) {
+  return key == "sub" || key == "ses" || key == "sample" || key == "run" || key == "echo" || key == "chunk";
+}
+
+/// A contrast as the configuration gives it: "T2w", "acq-MTon_MTS".
+struct Contrast {
+  std::string text;
+  BidsName name;
+  [[nodiscard]] bool fits(const BidsFile& image) const {
+    return image.suffix == name.suffix &&
+           std::includes(image.entities.begin(), image.entities.end(), name.entities.begin(), name.entities.end());
+  }
+};
+
+/// The entities of an image that its contrast does not name and that make contrasts: "acq-MTon_flip-1", or empty.
+[[nodiscard]] inline std::string unnamed_entities(const BidsFile& image, const Contrast& contrast) {
+  std::string out;
+  for (const auto& [key, value] : image.entities)
+    if (!is_repetition(key) && !contrast.name.has(key))
+      out += (out.empty() ? "" : "_") + key + (value.empty() ? "" : "-" + value);
+  return out;
+}
+
+[[nodiscard]] inline std::string joined(const std::vector<std::string>& words, std::string_view between) {
+  std::string out;
+  for (const auto& word : words) out += (out.empty() ? "" : std::string(between)) + word;
+  return out;
+}
+
+/// An image with the contrast that it was taken for.
+struct Chosen {
+  const BidsFile* image;
+  std::string contrast;
+};
+
+/// The images of the contrasts asked for. See `make_cases` for the rules.
+[[nodiscard]] inline std::vector<Chosen> choose_images(const BidsIndex& index, const CaseParams& params,
+                                                       LeftOutList& left_out) {
+  // extensions, and images that are there twice
+  std::vector<std::string> extensions;
+  for (const auto& given : params.extensions)
+    extensions.push_back(lower(given.empty() || given[0] == '.' ? given : "." + given));
+  if (extensions.empty()) extensions = {".nii", ".nii.gz"};
+  std::map<std::pair<std::size_t, std::string>, const BidsFile*> by_stem;
+  std::set<std::string> suffixes;
+  const auto rank = [&](const BidsFile* file) {
+    return std::find(extensions.begin(), extensions.end(), lower(file->extension)) - extensions.begin();
+  };
+  for (const auto& file : index.files()) {
+    if (file.kind != FileKind::image) continue;
+    if (rank(&file) == static_cast<std::ptrdiff_t>(extensions.size())) {
+      left_out.add(file.path, "the extension " + file.extension + " is not in loader_parameters.extensions");
+      continue;
+    }
+    suffixes.insert(file.suffix);
+    auto& slot = by_stem[{file.root, file.stem}];
+    if (slot == nullptr) {
+      slot = &file;
+    } else {
+      const bool better = rank(&file) < rank(slot);
+      left_out.add((better ? slot : &file)->path, "another file of the same name is used");
+      if (better) slot = &file;
+    }
+  }
+  std::vector<const BidsFile*> images;
+  for (const auto& [unused, file] : by_stem) images.push_back(file);
+  const auto& asked = params.contrasts();
+  std::vector<Chosen> chosen;
+  if (asked.empty()) {
+    for (const auto* image : images) chosen.push_back({image, image->suffix});
+  } else {
+    std::vector<Contrast> contrasts;
+    for (const auto& text : asked) {
+      if (std::any_of(contrasts.begin(), contrasts.end(), [&](const Contrast& other) { return other.text == text; }))
+        continue;
+      contrasts.push_back({text, parse_bids_name(text)});
+      if (contrasts.back().name.suffix.empty() || !contrasts.back().name.extension.empty())
+        throw usage_error("reading the configuration key loader_parameters.contrast_params",
+                          "found \"" + text + "\", which names no contrast",
+                          "give a suffix such as T2w, with entities before it where they are needed: acq-MTon_MTS");
+    }
+    // An image is taken by the contrast that names most of its entities.
+    std::vector<const Contrast*> order;
+    for (const auto& contrast : contrasts) order.push_back(&contrast);
+    std::stable_sort(order.begin(), order.end(), [](const Contrast* a, const Contrast* b) {
+      return a->name.entities.size() > b->name.entities.size();
+    });
+    std::map<const Contrast*, std::map<std::pair<std::size_t, std::string>, std::vector<const BidsFile*>>> by_subject;
+    std::map<const Contrast*, bool> fits_any;
+    for (const auto* image : images) {
+      const Contrast* owner = nullptr;
+      for (const auto* contrast : order)
+        if (contrast->fits(*image)) {
+          fits_any[contrast] = true;
+          if (owner == nullptr) owner = contrast;
+        }
+      if (owner == nullptr)
+        left_out.add(image->path, "the contrast " + image->suffix + " is not asked for, or not with these entities");
+      else
+        by_subject[owner][{image->root, image->subject()}].push_back(image);
+    }
+    for (const auto& contrast : contrasts) {
+      if (!fits_any[&contrast] && !images.empty())
+        left_out.warn("no image has the contrast " + contrast.text +
+                      (suffixes.contains(contrast.name.suffix)
+                           ? "; those with the suffix " + contrast.name.suffix + " have other entities"
+                           : "; the nearest suffix in the data is " +
+                                 nearest(contrast.name.suffix, {suffixes.begin(), suffixes.end()})));
+      std::map<std::string, std::string> variants;  // unnamed entities, with the first image that has them
+      for (const auto& [subject, candidates] : by_subject[&contrast]) {
+        std::set<std::string> kinds;
+        for (const auto* image : candidates) kinds.insert(unnamed_entities(*image, contrast));
+        for (const auto* image : candidates) {
+          const std::string kind = unnamed_entities(*image, contrast);
+          if (kinds.size() == 1 || kind.empty()) {
+            chosen.push_back({image, contrast.text});
+            variants.emplace(kind, image->path);
+          } else if (kinds.contains("")) {
+            left_out.add(image->path, contrast.text + " is the image without " + kind + "; name " + kind + "_" +
+                                          contrast.name.suffix + " to use this one");
+          } else {
+            left_out.add(image->path, contrast.text + " fits several images of the subject; name this one, as in " +
+                                          kind + "_" + contrast.name.suffix);
+          }
+        }
+      }
+      if (variants.size() > 1) {
+        std::string text = "the contrast " + contrast.text + " takes images that differ from subject to subject:";
+        for (const auto& [kind, path] : variants)
+          text += (kind.empty() ? " no further entity" : " " + kind) + " (" + path + ")";
+        left_out.warn(std::move(text));
+      }
+    }
+  }
+  std::sort(chosen.begin(), chosen.end(), [](const Chosen& a, const Chosen& b) {
+    return a.image->name != b.image->name ? a.image->name < b.image->name : a.image->path < b.image->path;
+  });
+  return chosen;
+}
+
+/// The label file of an image: stem of the image + ending, whatever the image extension. Null where there is none.
+[[nodiscard]] inline const BidsFile* label_of(const BidsIndex& index, const BidsFile& image, const std::string& suffix,
+                                              LeftOutList& left_out) {
+  std::vector<const BidsFile*> found = index.labels(image.root, image.stem + suffix);
+  if (found.empty() && suffix[0] != '_') found = index.labels(image.root, image.stem + "_" + suffix);
+  if (found.empty()) return nullptr;
+  std::stable_sort(found.begin(), found.end(), [&](const BidsFile* a, const BidsFile* b) {
+    const auto order = [&](const BidsFile* label) {
+      const bool mirrored =
+          label->pipeline == "labels" && label->folder() == "derivatives/labels/" + std::string(image.folder());
+      return (mirrored ? 0 : label->pipeline == "labels" ? 2 : 4) + (label->extension == image.extension ? 0 : 1);
+    };
+    return order(a) < order(b);
+  });
+  if (found.size() > 1)
+    left_out.warn("several label files fit " + image.path + " and " + suffix + ": " + found[0]->path +
+                  " is used, not " + found[1]->path);
+  return found[0];
+}
+
+}  // namespace detail
+
+/// Makes the cases of the data: one for each image, or with `multichannel` one for each set of contrasts.
+///
+/// Contrasts. A contrast is a suffix with any number of entities before it, in any order: `T2w`, `acq-MTon_MTS`,
+/// `mt-on_MTS`. It takes the images that have exactly this suffix and these entities (ivadomed's regular expression
+/// takes `T2star` for `T2`, and never finds a name with entities). An image that fits several of the contrasts asked
+/// for goes to the one that names most of its entities. A contrast never mixes kinds of images within a subject: where
+/// the images that it fits differ in entities that it does not name, other than those that tell repetitions apart (ses,
+/// sample, run, echo, chunk), it takes those without any such entity; where there are none without, it takes none of
+/// them. The others are left out with the name that would select them. With no contrast given every image is taken.
+///
+/// Labels (not needed to segment). A label is a file below `derivatives` whose stem is exactly the stem of the image
+/// plus the target suffix, with any image extension: first below `derivatives/labels` in the folder of the image, then
+/// anywhere below `derivatives/labels`, then anywhere below `derivatives` of the same data set. A suffix given without
+/// its underscore is tried with it too. An image without any label is left out; one that lacks some classes keeps an
+/// empty path for these, with a warning. Where a region of interest is asked for, an image without it is left out.
+/// Labels and regions whose image is missing are left out.
+///
+/// Several channels: images belong together that agree in the entities that tell repetitions apart, unless their
+/// contrast names them (ivadomed looks at the subject alone, so that visits overwrite each other). Channels are in the
+/// order of the contrasts. The labels and the region of interest are those of the last of the images, in the order
+/// of file names, that has them for every class, or else for most; metadata key `label_contrast` names it.
+///
+/// The metadata are those of the (first) image (`BidsIndex::metadata`), with `contrast`; `channels` is a list
+/// with those of each image, where there are several. Cases are in the order of the names of their first images. Ids
+/// are unique: where two data sets have an image of the same name, the name of the data set is put in front.
+/// @param left_out  receives the images and labels that are not used, with reasons, and warnings; not those of the
+/// index
+/// @throws Error (usage) for several raters, no target suffix, an impossible contrast, or channels without contrasts
+/// @throws Error (data)  if no case is left; says why
+[[nodiscard]] inline std::vector<Case> make_cases(const BidsIndex& index, const CaseParams& params,
+                                                  LeftOutList& left_out) {
+  const std::string doing = "making cases of " + detail::joined(index.roots(), ", ");
+  const bool need_labels = params.purpose != Command::segment;
+  if (need_labels && params.target_suffix.raters_by_class.empty())
+    throw usage_error(doing, "loader_parameters.target_suffix is empty",
+                      "give the ending of the label files, such as \"_seg-manual\"");
+  if (need_labels && params.target_suffix.has_several_raters())
+    throw usage_error(doing,
+                      "loader_parameters.target_suffix names several raters for a class, and training on several "
+                      "raters does not exist in ivado yet",
+                      "name one ending for each class");
+  if (params.multichannel && params.contrasts().empty())
+    throw usage_error(doing, "loader_parameters.multichannel is true and there are no contrasts",
+                      "list them in loader_parameters.contrast_params");
+  if ((need_labels || params.roi_params.suffix) && !index.params().derivatives)
+    throw internal_error(doing, "labels are needed and derivatives were not indexed");
+  const std::vector<std::string> suffixes =
+      need_labels ? params.target_suffix.first_raters() : std::vector<std::string>();
+  const std::size_t left_out_before = left_out.files.size();
+
+  const auto chosen = detail::choose_images(index, params, left_out);
+
+  // Images to groups: one image each, or one image a contrast.
+  std::vector<std::vector<const detail::Chosen*>> groups;
+  if (!params.multichannel) {
+    for (const auto& one : chosen) groups.push_back({&one});
+  } else {
+    std::vector<std::string> contrasts;  // each once
+    for (const auto& contrast : params.contrasts())
+      if (std::find(contrasts.begin(), contrasts.end(), contrast) == contrasts.end()) contrasts.push_back(contrast);
+    std::map<std::string, std::vector<const detail::Chosen*>> by_key;
+    for (const auto& one : chosen) {
+      const BidsName contrast = parse_bids_name(one.contrast);
+      std::string key = std::to_string(one.image->root);
+      for (const auto& [name, value] : one.image->entities)
+        if (detail::is_repetition(name) && !contrast.has(name)) key += "_" + name + "-" + value;
+      auto& slots = by_key[key];
+      slots.resize(contrasts.size());
+      const auto channel = std::find(contrasts.begin(), contrasts.end(), one.contrast) - contrasts.begin();
+      slots[static_cast<std::size_t>(channel)] = &one;
+    }
+    for (auto& [key, slots] : by_key) {
+      std::vector<std::string> lacking;
+      for (std::size_t i = 0; i < slots.size(); ++i)
+        if (slots[i] == nullptr) lacking.push_back(contrasts[i]);
+      if (lacking.empty()) {
+        groups.push_back(std::move(slots));
+        continue;
+      }
+      for (const auto* one : slots)
+        if (one != nullptr)
+          left_out.add(one->image->path, "no image of the contrast " + detail::joined(lacking, ", ") + " goes with it");
+    }
+    std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) {
+      return a[0]->image->name != b[0]->image->name ? a[0]->image->name < b[0]->image->name
+                                                    : a[0]->image->path < b[0]->image->path;
+    });
+  }
+
+  std::vector<Case> cases;
+  std::map<std::string, std::vector<std::size_t>> by_id;
+  std::vector<std::size_t> roots;
+  for (const auto& group : groups) {
+    const BidsFile& first = *group[0]->image;
+    const auto leave_out = [&](const std::string& reason) {
+      for (const auto* one : group) left_out.add(one->image->path, reason);
+    };
+    Case one;
+    one.id = first.stem;
+    one.subject = first.subject();
+    for (const auto* channel : group) {
+      one.images.push_back(channel->image->path);
+      one.contrasts.push_back(channel->contrast);
+    }
+    std::string label_contrast = group[0]->contrast;
+    if (!suffixes.empty() || params.roi_params.suffix) {
+      std::vector<const detail::Chosen*> by_name = group;
+      std::sort(by_name.begin(), by_name.end(),
+                [](const auto* a, const auto* b) { return a->image->name < b->image->name; });
+      std::size_t best = 0;
+      std::string roi;
+      for (const auto* source : by_name) {
+        std::vector<std::string> labels;
+        std::size_t found = 0;
+        for (const auto& suffix : suffixes) {
+          const auto* label = detail::label_of(index, *source->image, suffix, left_out);
+          labels.push_back(label == nullptr ? std::string() : label->path);
+          found += label == nullptr ? 0 : 1;
+        }
+        const auto* region = params.roi_params.suffix
+                                 ? detail::label_of(index, *source->image, *params.roi_params.suffix, left_out)
+                                 : nullptr;
+        if (params.roi_params.suffix && region == nullptr && group.size() > 1) continue;
+        if (one.labels.empty() || found >= best) {
+          best = found;
+          one.labels = std::move(labels);
+          label_contrast = source->contrast;
+          roi = region == nullptr ? std::string() : region->path;
+        }
+      }
+      if (params.roi_params.suffix && roi.empty()) {
+        leave_out("no region of interest with the ending " + *params.roi_params.suffix);
+        continue;
+      }
+      if (need_labels && best == 0) {
+        leave_out("no label with the ending " + detail::joined(suffixes, " or "));
+        continue;
+      }
+      one.roi = std::move(roi);
+      for (std::size_t i = 0; i < suffixes.size(); ++i)
+        if (one.labels[i].empty())
+          left_out.warn(first.path + " has no label with the ending " + suffixes[i] + ": taken as all zero");
+    }
+    try {
+      one.metadata = index.metadata(first);
+      one.metadata["contrast"] = group[0]->contrast;
+      if (group.size() > 1) {
+        Json channels = Json::array();
+        for (const auto* channel : group) {
+          channels.push_back(index.metadata(*channel->image));
+          channels.back()["contrast"] = channel->contrast;
+        }
+        one.metadata["channels"] = std::move(channels);
+        one.metadata["label_contrast"] = label_contrast;
+      }
+    } catch (const Error& fault) {
+      left_out.warn(first.path + " is left out: " + fault.what());
+      leave_out("its metadata cannot be read");
+      continue;
+    }
+    by_id[one.id].push_back(cases.size());
+    roots.push_back(first.root);
+    cases.push_back(std::move(one));
+  }
+
+  // Labels without their image.
+  std::set<std::pair<std::size_t, std::string>> stems;
+  for (const auto& file : index.files())
+    if (file.kind == FileKind::image) stems.insert({file.root, file.stem});
+  auto endings = suffixes;
+  if (params.roi_params.suffix) endings.push_back(*params.roi_params.suffix);
+  for (const auto& file : index.files()) {
+    if (file.kind != FileKind::label) continue;
+    for (const auto& ending : endings) {
+      if (file.stem.size() <= ending.size() ||
+          file.stem.compare(file.stem.size() - ending.size(), ending.size(), ending) != 0)
+        continue;
+      std::string stem = file.stem.substr(0, file.stem.size() - ending.size());
+      if (ending[0] != '_' && stem.back() == '_') stem.pop_back();
+      if (!stems.contains({file.root, stem})) {
+        left_out.add(file.path, "the image of this label is missing");
+        break;
+      }
+    }
+  }
+
+  // The same name in two data sets.
+  for (const auto& [id, numbers] : by_id) {
+    if (numbers.size() < 2) continue;
+    left_out.warn("several data sets have an image " + id + ": its predictions carry the name of the data set");
+    std::set<std::string> used;
+    for (const auto number : numbers) {
+      const std::string& root = index.roots()[roots[number]];
+      const std::string wanted = std::filesystem::canonical(root).filename().string() + "_" + id;
+      std::string name = wanted;
+      for (int i = 2; by_id.contains(name) || !used.insert(name).second; ++i) name = wanted + "_" + std::to_string(i);
+      cases[number].id = name;
+    }
+  }
+
+  for (const auto& [contrast, fraction] : params.contrast_params.balance.values) {
+    const auto& asked = params.contrasts();
+    if (params.multichannel)
+      left_out.warn("loader_parameters.contrast_params.balance has no effect on cases of several channels");
+    else if (!asked.empty() && std::find(asked.begin(), asked.end(), contrast) == asked.end())
+      left_out.warn("loader_parameters.contrast_params.balance names " + contrast +
+                    ", which is no contrast of this run");
+  }
+  balance_contrasts(cases, params.contrast_params.balance, left_out);
+
+  if (cases.empty()) {
+    LeftOutList ours;
+    ours.files.assign(left_out.files.begin() + static_cast<std::ptrdiff_t>(left_out_before), left_out.files.end());
+    const std::string reasons = ours.summary();
+    const std::size_t images = index.count(FileKind::image);
+    throw data_error(doing,
+                     (images == 0 ? "there is no image" : detail::text("none of ", images, " images is left")) +
+                         (reasons.empty() ? "" : " (" + reasons + ")"),
+                     images == 0 ? "check loader_parameters.path_data and bids_validate"
+                                 : "check contrast_params, target_suffix and extensions of loader_parameters");
+  }
+  return cases;
+}
+
+}  // namespace ivado
