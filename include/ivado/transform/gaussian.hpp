@@ -1,0 +1,87 @@
+// A separable Gaussian filter with zeros outside of the array.
+//
+// The rule is that of scipy.ndimage.gaussian_filter (mode "constant", truncate 4): the kernel is sampled at whole
+// voxels up to the radius ⌊4σ + ½⌋ and normalised to a sum of 1 before the border cuts it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "../data/array.hpp"
+
+namespace ivado::detail {
+
+/// Weights of the Gaussian at distance 0, 1, … radius. For a σ of 0 the weight 1 alone.
+[[nodiscard]] inline std::vector<double> gaussian_weights(double sigma_vox) {
+  if (!(sigma_vox > 1e-15)) return {1.0};
+  const auto radius = static_cast<std::size_t>(4 * sigma_vox + 0.5);
+  std::vector<double> weights(radius + 1);
+  double sum = 0;
+  for (std::size_t k = 0; k <= radius; ++k) {
+    const auto distance = static_cast<double>(k);
+    weights[k] = std::exp(-0.5 * distance * distance / (sigma_vox * sigma_vox));
+    sum += k == 0 ? weights[k] : 2 * weights[k];
+  }
+  for (auto& weight : weights) weight /= sum;
+  return weights;
+}
+
+/// Filters the middle axis of [outer, n, inner] in place with a symmetric kernel; zeros outside.
+/// @param weights  at distance 0, 1, …
+inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::int64_t inner,
+                        const std::vector<float>& weights, std::vector<float>& scratch) {
+  constexpr std::int64_t lanes = 16;
+  const std::int64_t radius = std::min(static_cast<std::int64_t>(weights.size()) - 1, n - 1);
+  scratch.assign(static_cast<std::size_t>((n + 2 * radius) * lanes), 0.0F);  // `radius` rows of zeros at both ends
+  float* const lines = scratch.data() + radius * lanes;
+  const std::int64_t count = outer * inner;
+  for (std::int64_t line = 0; line < count; line += lanes) {
+    const std::int64_t width = std::min(lanes, count - line);
+    const bool side_by_side = width == lanes && line % inner + lanes <= inner;
+    std::int64_t start[lanes] = {};
+    for (std::int64_t k = 0; k < width; ++k) start[k] = (line + k) / inner * n * inner + (line + k) % inner;
+    if (side_by_side) {
+      for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t k = 0; k < lanes; ++k) lines[i * lanes + k] = data[start[0] + i * inner + k];
+    } else {
+      for (std::int64_t k = 0; k < width; ++k)
+        for (std::int64_t i = 0; i < n; ++i) lines[i * lanes + k] = data[start[k] + i * inner];
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      float sum[lanes];
+      const float* const row = lines + i * lanes;
+      for (std::int64_t k = 0; k < lanes; ++k) sum[k] = weights[0] * row[k];
+      for (std::int64_t distance = 1; distance <= radius; ++distance) {
+        const float weight = weights[static_cast<std::size_t>(distance)];
+        const float* const before = row - distance * lanes;
+        const float* const after = row + distance * lanes;
+        for (std::int64_t k = 0; k < lanes; ++k) sum[k] += weight * (before[k] + after[k]);
+      }
+      if (side_by_side) {
+        for (std::int64_t k = 0; k < lanes; ++k) data[start[0] + i * inner + k] = sum[k];
+      } else {
+        for (std::int64_t k = 0; k < width; ++k) data[start[k] + i * inner] = sum[k];
+      }
+    }
+  }
+}
+
+/// Filters one field of the given extents in place, axis after axis. Axes of extent 1 are left alone.
+inline void gaussian_filter(float* field, const Shape& spatial, double sigma_vox) {
+  const std::vector<double> exact = gaussian_weights(sigma_vox);
+  if (exact.size() == 1) return;
+  const std::vector<float> weights(exact.begin(), exact.end());
+  std::vector<float> scratch;
+  for (int axis = 0; axis < spatial.rank(); ++axis) {
+    if (spatial[axis] <= 1) continue;
+    std::int64_t outer = 1;
+    std::int64_t inner = 1;
+    for (int a = 0; a < axis; ++a) outer *= spatial[a];
+    for (int a = axis + 1; a < spatial.rank(); ++a) inner *= spatial[a];
+    filter_axis(field, outer, spatial[axis], inner, weights, scratch);
+  }
+}
+
+}  // namespace ivado::detail
