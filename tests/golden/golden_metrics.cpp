@@ -1,4 +1,5 @@
-// The area "metrics" of the reference values: every metric, their error values, the soft counts, and the means over samples.
+// The area "metrics" of the reference values: every metric, their error values, the soft counts, and the means over
+// samples.
 #include <array>
 #include <cmath>
 #include <ivado/config/json.hpp>
@@ -53,7 +54,8 @@ std::map<std::string, double> all_metrics(View p, View g) {
 }
 
 template <class Means>
-void check_means(const std::string& name, const ivado::Json& results, const Means& means, double tolerance, Report& report) {
+void check_means(const std::string& name, const ivado::Json& results, const Means& means, double tolerance,
+                 Report& report) {
   for (const auto& [metric, expected] : results.items()) {
     bool known = false;
     for (const auto& mean : means.means()) {
@@ -84,9 +86,11 @@ void metrics(const std::filesystem::path& dir, Report& report) {
     for (const auto& [metric, expected] : one.at("values").items()) {
       if (metric == "numeric_score_FP_FN_TP_TN") {
         const ivado::SoftCounts counts = ivado::soft_counts(p, g);
-        const std::array<double, 4> four{counts.false_positive, counts.false_negative, counts.true_positive, counts.true_negative};
+        const std::array<double, 4> four{counts.false_positive, counts.false_negative, counts.true_positive,
+                                         counts.true_negative};
         for (std::size_t i = 0; i < four.size(); ++i)
-          report.check(name + " " + metric + "[" + std::to_string(i) + "]", difference(four[i], number(expected[i])), tolerance(id));
+          report.check(name + " " + metric + "[" + std::to_string(i) + "]", difference(four[i], number(expected[i])),
+                       tolerance(id));
         continue;
       }
       const auto value = found.find(metric);
@@ -102,8 +106,8 @@ void metrics(const std::filesystem::path& dir, Report& report) {
     const std::string name = "metrics manager " + std::to_string(count++);
     ivado::MetricMeans<ivado::Dice, ivado::MultiClassDice, ivado::Precision, ivado::Recall, ivado::Specificity,
                        ivado::IntersectionOverUnion, ivado::Accuracy, ivado::HausdorffScore>
-        means(ivado::Dice{}, {}, ivado::Precision{}, ivado::Recall{}, ivado::Specificity{}, ivado::IntersectionOverUnion{},
-              ivado::Accuracy{}, {});
+        means(ivado::Dice{}, {}, ivado::Precision{}, ivado::Recall{}, ivado::Specificity{},
+              ivado::IntersectionOverUnion{}, ivado::Accuracy{}, {});
     double allowed = 1e-9;
     if (one.contains("samples")) {
       for (const auto& sample : one.at("samples")) {
@@ -117,7 +121,8 @@ void metrics(const std::filesystem::path& dir, Report& report) {
     }
     check_means(name, one.at("results"), means, allowed, report);
     if (one.contains("num_samples"))
-      report.check(name + " num_samples", std::abs(static_cast<double>(means.samples()) - number(one.at("num_samples"))), 0);
+      report.check(name + " num_samples",
+                   std::abs(static_cast<double>(means.samples()) - number(one.at("num_samples"))), 0);
   }
 }
 

@@ -55,10 +55,13 @@ void run_case(const Json& one, const Tensors& tensors, const std::string& name, 
     for (std::int64_t i = 0; i < values.extent(axis); ++i) ivado::keep_largest_component(values.view().select(axis, i));
   } else if (function == "fill_holes") {
     const auto structure = params.at("structure").get<std::vector<std::int32_t>>();
-    const bool cube = std::all_of(structure.begin(), structure.end(), [&](auto n) { return n == structure[0] && n % 2 == 1; });
+    const bool cube =
+        std::all_of(structure.begin(), structure.end(), [&](auto n) { return n == structure[0] && n % 2 == 1; });
     if (!cube) return report.skip(name, "structuring elements that are no odd cube");
     if (refused) return report.skip(name, "ivado binarises a soft prediction instead of refusing it");
-    each_class(values, [&](ArrayView<float> one_class) { ivado::fill_holes_in(one_class, structure[0] / 2, /*skip_single=*/false); });
+    each_class(values, [&](ArrayView<float> one_class) {
+      ivado::fill_holes_in(one_class, structure[0] / 2, /*skip_single=*/false);
+    });
   } else if (function == "remove_small_objects") {
     each_class(values, [&](ArrayView<float> one_class) {
       ivado::remove_small_components(one_class, params.at("size_min").get<double>(),
