@@ -1,4 +1,5 @@
-// Keyed random numbers: every draw is a function of (seed, epoch, sample, stream), so the same on any number of workers.
+// Keyed random numbers: every draw is a function of (seed, epoch, sample, stream), so the same on any number of
+// workers.
 #pragma once
 
 #include <array>
@@ -34,18 +35,20 @@ struct RandomKey {
 
   [[nodiscard]] friend constexpr bool operator==(const RandomKey&, const RandomKey&) = default;
   /// This key for another purpose.
-  [[nodiscard]] constexpr RandomKey with_stream(std::uint32_t value) const noexcept { return {seed, epoch, sample, value}; }
+  [[nodiscard]] constexpr RandomKey with_stream(std::uint32_t value) const noexcept {
+    return {seed, epoch, sample, value};
+  }
 };
 
 /// Streams that are no transform's; transforms count from 0.
 enum RandomStream : std::uint32_t {
-  stream_split = 0x80000000,    ///< distribution of subjects to the sets
-  stream_shuffle,               ///< order of the samples in an epoch
-  stream_weights,               ///< initial weights; `sample` is the number of the parameter
-  stream_dropout,               ///< dropout masks
-  stream_rater,                 ///< choice among several raters
-  stream_phantom,               ///< the embedded data set
-  stream_user,                  ///< the first one free for users
+  stream_split = 0x80000000,  ///< distribution of subjects to the sets
+  stream_shuffle,             ///< order of the samples in an epoch
+  stream_weights,             ///< initial weights; `sample` is the number of the parameter
+  stream_dropout,             ///< dropout masks
+  stream_rater,               ///< choice among several raters
+  stream_phantom,             ///< the embedded data set
+  stream_user,                ///< the first one free for users
 };
 
 /// A sequence of random numbers that is a pure function of its key. Cheap to make; copies continue alike.

@@ -20,9 +20,10 @@ namespace ivado {
 
 /// What to set up.
 struct RuntimeOptions {
-  std::optional<int> threads;          ///< for computing; without a value: one a core. They fix the results to the last bit.
-  std::vector<int> gpu_ids{0};         ///< the first one is used where LibTorch sees CUDA
-  /// Keep freed memory in the process instead of giving it back to the kernel: fresh pages cost a U-Net step more than its
+  std::optional<int> threads;   ///< for computing; without a value: one a core. They fix the results to the last bit.
+  std::vector<int> gpu_ids{0};  ///< the first one is used where LibTorch sees CUDA
+  /// Keep freed memory in the process instead of giving it back to the kernel: fresh pages cost a U-Net step more than
+  /// its
   /// arithmetic. Changes glibc's allocator settings; switch it off where the program brings its own allocator.
   bool keep_memory = true;
 };
@@ -45,8 +46,11 @@ namespace detail {
   return path ? path.get() : info.dli_fname;
 }
 
-/// True for the reference BLAS that Debian installs by default: matrix products run at a thirtieth of what OpenBLAS reaches.
-[[nodiscard]] inline bool is_reference_blas(const std::string& library) { return library.find("/blas/libblas") != std::string::npos; }
+/// True for the reference BLAS that Debian installs by default: matrix products run at a thirtieth of what OpenBLAS
+/// reaches.
+[[nodiscard]] inline bool is_reference_blas(const std::string& library) {
+  return library.find("/blas/libblas") != std::string::npos;
+}
 
 }  // namespace detail
 
@@ -56,8 +60,10 @@ namespace detail {
   Runtime runtime;
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   runtime.threads = options.threads.value_or(cores);
-  if (runtime.threads < 1) throw usage_error("starting", "--threads " + std::to_string(runtime.threads), "give 1 or more");
-  if (options.gpu_ids.empty()) throw usage_error("starting", "gpu_ids is empty", "give at least one number, such as [0]");
+  if (runtime.threads < 1)
+    throw usage_error("starting", "--threads " + std::to_string(runtime.threads), "give 1 or more");
+  if (options.gpu_ids.empty())
+    throw usage_error("starting", "gpu_ids is empty", "give at least one number, such as [0]");
   at::set_num_threads(runtime.threads);  // ATen begins with one whatever the machine has
 #ifdef __GLIBC__
   if (options.keep_memory) {
@@ -70,11 +76,13 @@ namespace detail {
     runtime.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(options.gpu_ids.front()));
     runtime.notes.push_back("device: CUDA " + std::to_string(options.gpu_ids.front()));
   } else {
-    runtime.notes.push_back("device: CPU (LibTorch sees no CUDA), " + std::to_string(runtime.threads) + (runtime.threads == 1 ? " thread" : " threads"));
+    runtime.notes.push_back("device: CPU (LibTorch sees no CUDA), " + std::to_string(runtime.threads) +
+                            (runtime.threads == 1 ? " thread" : " threads"));
   }
   const std::string blas = detail::blas_library();
   if (detail::is_reference_blas(blas))
-    runtime.notes.push_back("warning: the reference BLAS (" + blas + ") is in use, 30 times slower than OpenBLAS; install libopenblas0-pthread");
+    runtime.notes.push_back("warning: the reference BLAS (" + blas +
+                            ") is in use, 30 times slower than OpenBLAS; install libopenblas0-pthread");
   return runtime;
 }
 

@@ -1,4 +1,5 @@
-// Weights as safetensors: eight bytes of length, a JSON header, raw numbers. Nothing in it can be executed. No LibTorch.
+// Weights as safetensors: eight bytes of length, a JSON header, raw numbers. Nothing in it can be executed. No
+// LibTorch.
 #pragma once
 
 #include <bit>
@@ -17,11 +18,13 @@
 
 namespace ivado {
 
-static_assert(std::endian::native == std::endian::little, "ivado: safetensors are little-endian, and so must the machine be");
+static_assert(std::endian::native == std::endian::little,
+              "ivado: safetensors are little-endian, and so must the machine be");
 
 /// Writes weights as a safetensors file, whole or not at all.
 ///
-/// Format: github.com/huggingface/safetensors, "Format". The header is padded with blanks so that the numbers begin at a
+/// Format: github.com/huggingface/safetensors, "Format". The header is padded with blanks so that the numbers begin at
+/// a
 /// multiple of 8 bytes.
 /// @throws Error (internal) if the file cannot be written
 inline void write_safetensors(const std::string& path, const nn::Weights& weights) {
@@ -45,7 +48,8 @@ inline void write_safetensors(const std::string& path, const nn::Weights& weight
   std::memcpy(content.data(), &length, 8);
   content.reserve(8 + text.size() + offset);
   content += text;
-  for (const auto& tensor : weights.tensors) content.append(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+  for (const auto& tensor : weights.tensors)
+    content.append(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
   write_file_atomically(path, content);
 }
 
@@ -55,15 +59,19 @@ inline void write_safetensors(const std::string& path, const nn::Weights& weight
 /// @throws Error (data) if the file is missing or malformed, with what is wrong
 [[nodiscard]] inline nn::Weights read_safetensors(const std::string& path) {
   const std::string doing = "reading the weights " + path;
-  const auto refuse = [&](const std::string& found) { return data_error(doing, found, "give a safetensors file that is whole"); };
+  const auto refuse = [&](const std::string& found) {
+    return data_error(doing, found, "give a safetensors file that is whole");
+  };
   std::error_code fault;
   const auto file_size = std::filesystem::file_size(path, fault);
   if (fault) throw refuse(fault.message());
   std::ifstream file(path, std::ios::binary);
   std::uint64_t header_size = 0;
-  if (file_size < 8 || !file.read(reinterpret_cast<char*>(&header_size), 8)) throw refuse("shorter than the eight bytes of a length");
+  if (file_size < 8 || !file.read(reinterpret_cast<char*>(&header_size), 8))
+    throw refuse("shorter than the eight bytes of a length");
   if (header_size > file_size - 8)
-    throw refuse("its header claims " + std::to_string(header_size) + " bytes, the file has " + std::to_string(file_size));
+    throw refuse("its header claims " + std::to_string(header_size) + " bytes, the file has " +
+                 std::to_string(file_size));
   std::string text(header_size, '\0');
   file.read(text.data(), static_cast<std::streamsize>(header_size));
   const Json header = Json::parse(text, nullptr, false);
@@ -88,28 +96,32 @@ inline void write_safetensors(const std::string& path, const nn::Weights& weight
     nn::WeightTensor tensor;
     tensor.name = name;
     const auto type = entry["dtype"].template get<std::string>();
-    if (type != "F32" && type != "I64") throw data_error(doing, which + " has the element type " + type, "store it as F32 (or I64)");
+    if (type != "F32" && type != "I64")
+      throw data_error(doing, which + " has the element type " + type, "store it as F32 (or I64)");
     tensor.type = type == "F32" ? nn::ElementType::float32 : nn::ElementType::int64;
     std::uint64_t size = nn::WeightTensor::width(tensor.type);
     for (const auto& extent : entry["shape"]) {
       if (!extent.is_number_unsigned()) throw refuse(which + " has an impossible shape");
       const auto n = extent.template get<std::uint64_t>();
-      if (n > data_size || (n > 0 && size > std::numeric_limits<std::uint64_t>::max() / n)) throw refuse(which + " is larger than the file");
+      if (n > data_size || (n > 0 && size > std::numeric_limits<std::uint64_t>::max() / n))
+        throw refuse(which + " is larger than the file");
       size *= n;
       tensor.shape.push_back(static_cast<std::int64_t>(n));
     }
     const auto begin = entry["data_offsets"][0].template get<std::uint64_t>();
     const auto end = entry["data_offsets"][1].template get<std::uint64_t>();
     if (begin > end || end > data_size || end - begin != size)
-      throw refuse(which + " claims the bytes " + std::to_string(begin) + " to " + std::to_string(end) + ", its shape needs " + std::to_string(size) +
-                   " and the file has " + std::to_string(data_size));
+      throw refuse(which + " claims the bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+                   ", its shape needs " + std::to_string(size) + " and the file has " + std::to_string(data_size));
     tensor.bytes.resize(size);
     file.seekg(static_cast<std::streamoff>(8 + header_size + begin));
-    if (!file.read(reinterpret_cast<char*>(tensor.bytes.data()), static_cast<std::streamsize>(size))) throw refuse(which + " cannot be read");
+    if (!file.read(reinterpret_cast<char*>(tensor.bytes.data()), static_cast<std::streamsize>(size)))
+      throw refuse(which + " cannot be read");
     covered += size;
     weights.tensors.push_back(std::move(tensor));
   }
-  if (covered != data_size) throw refuse("its tensors cover " + std::to_string(covered) + " of " + std::to_string(data_size) + " bytes");
+  if (covered != data_size)
+    throw refuse("its tensors cover " + std::to_string(covered) + " of " + std::to_string(data_size) + " bytes");
   return weights;
 }
 

@@ -15,7 +15,8 @@ namespace ivado {
 ///   `Params`, `name`, `dimension` (2 or 3), `in_channels`, `classes` (each may be `dynamic`), `task`
 ///   `parameters()`      names, shapes and initial values of its tensors
 ///   `forward(on, x)`    on any `nn::Interpreter`: [N, in, spatial…] to [N, classes, spatial…] in [0, 1]
-/// Laws: the recorded graph, run on the same interpreter, gives the same output; the output has the spatial size of the input.
+/// Laws: the recorded graph, run on the same interpreter, gives the same output; the output has the spatial size of
+/// the input.
 /// Models: Unet, AnyModel.
 template <class T>
 concept Architecture = requires(const T& model, graph::Recorder& on, const graph::Value& x) {

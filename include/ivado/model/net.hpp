@@ -1,4 +1,5 @@
-// Net: a model with its tensors, trainable on LibTorch. One interface for architectures of ivado and for torch::nn::Module.
+// Net: a model with its tensors, trainable on LibTorch. One interface for architectures of ivado and for
+// torch::nn::Module.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -34,7 +35,8 @@ class Net {
         continue;
       }
       Array<float> values = nn::initial_values(spec, id, seed);
-      tensors_.push_back(at::from_blob(values.data(), at::IntArrayRef(spec.shape.begin(), spec.shape.end()), at::kFloat).clone());
+      tensors_.push_back(
+          at::from_blob(values.data(), at::IntArrayRef(spec.shape.begin(), spec.shape.end()), at::kFloat).clone());
       if (spec.role == nn::Role::weight) tensors_.back().requires_grad_(true);
     }
   }
@@ -87,7 +89,8 @@ class Net {
   bool training_ = true;
 };
 
-/// A `torch::nn::Module` of the user's with `at::Tensor forward(at::Tensor)`; it lacks the interpreters that it cannot feed.
+/// A `torch::nn::Module` of the user's with `at::Tensor forward(at::Tensor)`; it lacks the interpreters that it cannot
+/// feed.
 template <class Module>
 concept TorchModule = requires(Module& module, at::Tensor x, bool on) {
   { module.forward(x) } -> std::convertible_to<at::Tensor>;
@@ -138,7 +141,8 @@ template <class AnyNet>
   for (std::size_t i = 0; i < names.size(); ++i) {
     const bool counter = !tensors[i].is_floating_point();
     const at::Tensor dense = tensors[i].detach().to(at::kCPU).to(counter ? at::kLong : at::kFloat).contiguous();
-    nn::WeightTensor tensor{names[i], counter ? nn::ElementType::int64 : nn::ElementType::float32, dense.sizes().vec(), {}};
+    nn::WeightTensor tensor{
+        names[i], counter ? nn::ElementType::int64 : nn::ElementType::float32, dense.sizes().vec(), {}};
     tensor.bytes.resize(dense.nbytes());
     if (!tensor.bytes.empty()) std::memcpy(tensor.bytes.data(), dense.data_ptr(), dense.nbytes());
     out.tensors.push_back(std::move(tensor));
@@ -148,7 +152,8 @@ template <class AnyNet>
 
 /// Gives a net the values of weights with the same names and shapes, in place.
 /// @param source  names them in messages, such as the path of their file
-/// @throws Error (data) listing every name that is missing or too many and every shape that differs; the net is then unchanged
+/// @throws Error (data) listing every name that is missing or too many and every shape that differs; the net is then
+///         unchanged
 template <class AnyNet>
 void load_weights(AnyNet& net, const nn::Weights& weights, const std::string& source) {
   const auto names = net.names();
@@ -157,13 +162,15 @@ void load_weights(AnyNet& net, const nn::Weights& weights, const std::string& so
   const auto add = [&](const std::string& fault) { faults += (faults.empty() ? "" : ", ") + fault; };
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto* found = weights.find(names[i]);
-    if (found == nullptr) add(names[i] + " is missing");
+    if (found == nullptr)
+      add(names[i] + " is missing");
     else if (found->shape != tensors[i].sizes().vec())
       add(detail::text(names[i], " has shape ", at::IntArrayRef(found->shape), ", the model ", tensors[i].sizes()));
   }
   for (const auto& tensor : weights.tensors)
     if (std::find(names.begin(), names.end(), tensor.name) == names.end()) add(tensor.name + " is not in the model");
-  if (!faults.empty()) throw data_error("loading the weights " + source, faults, "use the configuration that they were trained with");
+  if (!faults.empty())
+    throw data_error("loading the weights " + source, faults, "use the configuration that they were trained with");
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto* found = weights.find(names[i]);
     const auto type = found->type == nn::ElementType::float32 ? at::kFloat : at::kLong;

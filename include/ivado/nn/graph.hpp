@@ -1,4 +1,5 @@
-// A network as data: the graph that a forward leaves behind when it runs on graph::Value, with shapes, names and places of parameters.
+// A network as data: the graph that a forward leaves behind when it runs on graph::Value, with shapes, names and
+// places of parameters.
 #pragma once
 
 #include <cstdint>
@@ -59,14 +60,16 @@ class Recorder {
     return {graph_, static_cast<std::int32_t>(graph_->nodes.size() - 1)};
   }
   [[nodiscard]] static Error unsuited(std::string_view name, const std::string& found) {
-    return usage_error("building the network", std::string(name) + " of " + found, "check the size of the input and the depth");
+    return usage_error("building the network", std::string(name) + " of " + found,
+                       "check the size of the input and the depth");
   }
   template <class Operation>
   [[nodiscard]] static Shape shape_of(const Operation& operation, std::span<const Value> inputs) {
     Shape shape = inputs[0].shape();
     if constexpr (std::is_same_v<Operation, nn::op::Convolution>) {
       if (shape.rank() != operation.dimension + 2 || shape[1] != operation.in)
-        throw unsuited(operation.name, shape.text() + ", which wants " + std::to_string(operation.in) + " channels and " + std::to_string(operation.dimension) + " spatial axes");
+        throw unsuited(operation.name, shape.text() + ", which wants " + std::to_string(operation.in) +
+                                           " channels and " + std::to_string(operation.dimension) + " spatial axes");
       shape[1] = operation.out;
       for (int axis = 2; axis < shape.rank(); ++axis) {
         shape[axis] = (shape[axis] + 2 * operation.padding - operation.kernel) / operation.stride + 1;
@@ -82,7 +85,8 @@ class Recorder {
     } else if constexpr (std::is_same_v<Operation, nn::op::Concat>) {
       for (const auto& other : inputs.subspan(1)) {
         for (int axis = 0; axis < shape.rank(); ++axis)
-          if (axis != 1 && other.shape()[axis] != shape[axis]) throw unsuited(operation.name, shape.text() + " and " + other.shape().text());
+          if (axis != 1 && other.shape()[axis] != shape[axis])
+            throw unsuited(operation.name, shape.text() + " and " + other.shape().text());
         shape[1] += other.shape()[1];
       }
     } else if constexpr (std::is_same_v<Operation, nn::op::DropChannels>) {
@@ -113,10 +117,14 @@ template <nn::Interpreter On>
   for (const auto& node : graph.nodes) {
     std::vector<typename On::Value> from;
     for (const auto input : node.inputs) from.push_back(values[static_cast<std::size_t>(input)]);
-    values.push_back(std::visit([&]<class Operation>(const Operation& operation) -> typename On::Value {
-      if constexpr (std::is_same_v<Operation, nn::op::Input>) return inputs[static_cast<std::size_t>(operation.index)];
-      else return on.apply(operation, std::span<const typename On::Value>(from));
-    }, node.op));
+    values.push_back(std::visit(
+        [&]<class Operation>(const Operation& operation) -> typename On::Value {
+          if constexpr (std::is_same_v<Operation, nn::op::Input>)
+            return inputs[static_cast<std::size_t>(operation.index)];
+          else
+            return on.apply(operation, std::span<const typename On::Value>(from));
+        },
+        node.op));
   }
   return values[static_cast<std::size_t>(graph.outputs.front())];
 }

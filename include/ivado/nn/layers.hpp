@@ -44,7 +44,8 @@ class Scope {
     return inner;
   }
   /// Adds a tensor under this prefix.
-  ParameterId add(const std::string& name, const Shape& shape, Init init, Role role = Role::weight, std::int64_t fan_in = 1) const {
+  ParameterId add(const std::string& name, const Shape& shape, Init init, Role role = Role::weight,
+                  std::int64_t fan_in = 1) const {
     return list_->add({prefix_ + name, shape, init, role, fan_in});
   }
 
@@ -65,8 +66,14 @@ class Convolution {
       shape.push_back(kernel);
       fan_in *= kernel;
     }
-    op_ = {Dim, scope.add("weight", shape, Init::fan_in_uniform, Role::weight, fan_in),
-           scope.add("bias", {out}, Init::fan_in_uniform, Role::weight, fan_in), in, out, kernel, 1, kernel / 2};
+    op_ = {Dim,
+           scope.add("weight", shape, Init::fan_in_uniform, Role::weight, fan_in),
+           scope.add("bias", {out}, Init::fan_in_uniform, Role::weight, fan_in),
+           in,
+           out,
+           kernel,
+           1,
+           kernel / 2};
   }
   template <Interpreter On>
   [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
@@ -125,8 +132,8 @@ template <int Dim>
 class Block {
  public:
   /// @param scope  the parent; `conv_name` and `norm_name` name the children in it
-  Block(const Scope& scope, const std::string& conv_name, const std::string& norm_name, std::int64_t in, std::int64_t out,
-        double dropout_rate, double momentum, int dropout_place)
+  Block(const Scope& scope, const std::string& conv_name, const std::string& norm_name, std::int64_t in,
+        std::int64_t out, double dropout_rate, double momentum, int dropout_place)
       : convolution(scope.child(conv_name), in, out),
         norm(scope.child(norm_name), out, momentum),
         dropout{dropout_rate, dropout_place} {}

@@ -1,4 +1,5 @@
-// The operations of a network as plain data. Interpreters give them their meaning: LibTorch, the graph recorder, later ONNX and oneDNN.
+// The operations of a network as plain data. Interpreters give them their meaning: LibTorch, the graph recorder, later
+// ONNX and oneDNN.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// Names, shapes and initial values of a network's parameters and buffers. No LibTorch: the same list serves every interpreter.
+// Names, shapes and initial values of a network's parameters and buffers. No LibTorch: the same list serves every
+// interpreter.
 #pragma once
 
 #include <cmath>
@@ -14,10 +15,10 @@ namespace ivado::nn {
 
 /// How a parameter gets its first values.
 enum class Init {
-  zeros,            ///< biases of norms, running means
-  ones,             ///< weights of norms, running variances
-  fan_in_uniform,   ///< uniform in ±1/√fan_in: PyTorch's default of convolutions, linear layers and their biases
-  kaiming_normal,   ///< N(0, 2/fan_in) (He et al. 2015, arXiv:1502.01852)
+  zeros,           ///< biases of norms, running means
+  ones,            ///< weights of norms, running variances
+  fan_in_uniform,  ///< uniform in ±1/√fan_in: PyTorch's default of convolutions, linear layers and their biases
+  kaiming_normal,  ///< N(0, 2/fan_in) (He et al. 2015, arXiv:1502.01852)
 };
 
 /// What a tensor of the network is.
@@ -29,11 +30,11 @@ enum class Role {
 
 /// One tensor of a network.
 struct ParameterSpec {
-  std::string name;          ///< as in ivadomed's state dictionary, such as "encoder.conv_bottom.conv1.weight"
-  Shape shape;               ///< of a convolution [out, in, spatial…]; a counter has no axis
+  std::string name;  ///< as in ivadomed's state dictionary, such as "encoder.conv_bottom.conv1.weight"
+  Shape shape;       ///< of a convolution [out, in, spatial…]; a counter has no axis
   Init init = Init::zeros;
   Role role = Role::weight;
-  std::int64_t fan_in = 1;   ///< for the initial values: input channels times kernel elements
+  std::int64_t fan_in = 1;  ///< for the initial values: input channels times kernel elements
 };
 
 /// The place of a parameter in its list; what layers hold.
@@ -70,8 +71,12 @@ class ParameterList {
   Array<float> values(spec.shape);
   Rng rng(RandomKey{seed, 0, static_cast<std::uint32_t>(id), stream_weights});
   switch (spec.init) {
-    case Init::zeros: std::fill(values.begin(), values.end(), 0.0F); break;
-    case Init::ones: std::fill(values.begin(), values.end(), 1.0F); break;
+    case Init::zeros:
+      std::fill(values.begin(), values.end(), 0.0F);
+      break;
+    case Init::ones:
+      std::fill(values.begin(), values.end(), 1.0F);
+      break;
     case Init::fan_in_uniform: {
       const double bound = 1 / std::sqrt(static_cast<double>(spec.fan_in));
       for (auto& value : values) value = static_cast<float>(rng.uniform(-bound, bound));

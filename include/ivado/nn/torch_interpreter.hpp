@@ -18,7 +18,8 @@ class TorchInterpreter {
  public:
   using Value = at::Tensor;
 
-  /// @param parameters  the tensors of the network, in the order of its list; running statistics are changed while training
+  /// @param parameters  the tensors of the network, in the order of its list; running statistics are changed while
+  ///         training
   /// @param training    batch statistics and dropout (true), or running statistics and no dropout
   /// @param dropout     key of the dropout masks; `stream` is not used
   TorchInterpreter(std::span<at::Tensor> parameters, bool training, const RandomKey& dropout = {})
@@ -29,11 +30,13 @@ class TorchInterpreter {
     const std::vector<std::int64_t> padding(static_cast<std::size_t>(op.dimension), op.padding);
     const std::vector<std::int64_t> dilation(static_cast<std::size_t>(op.dimension), 1);
     const std::vector<std::int64_t> none(static_cast<std::size_t>(op.dimension), 0);
-    return at::convolution(x[0], tensor(op.weight), op.bias == no_parameter ? at::Tensor() : tensor(op.bias), stride, padding, dilation, false, none, 1);
+    return at::convolution(x[0], tensor(op.weight), op.bias == no_parameter ? at::Tensor() : tensor(op.bias), stride,
+                           padding, dilation, false, none, 1);
   }
   Value apply(const op::BatchNorm& op, std::span<const Value> x) const {
     if (training_) tensor(op.batches).add_(1);
-    return at::batch_norm(x[0], tensor(op.weight), tensor(op.bias), tensor(op.running_mean), tensor(op.running_variance), training_, op.momentum, op.epsilon, false);
+    return at::batch_norm(x[0], tensor(op.weight), tensor(op.bias), tensor(op.running_mean),
+                          tensor(op.running_variance), training_, op.momentum, op.epsilon, false);
   }
   Value apply(const op::InstanceNorm& op, std::span<const Value> x) const {
     return at::instance_norm(x[0], {}, {}, {}, {}, true, 0.1, op.epsilon, false);
@@ -60,13 +63,18 @@ class TorchInterpreter {
     const auto size = x[1].sizes().slice(2);
     return x[0].dim() == 5 ? at::upsample_trilinear3d(x[0], size, true) : at::upsample_bilinear2d(x[0], size, true);
   }
-  Value apply(const op::Concat&, std::span<const Value> x) const { return at::cat(at::TensorList(x.data(), x.size()), 1); }
-  Value apply(const op::DropChannels& op, std::span<const Value> x) const { return x[0].narrow(1, op.first, x[0].size(1) - op.first); }
+  Value apply(const op::Concat&, std::span<const Value> x) const {
+    return at::cat(at::TensorList(x.data(), x.size()), 1);
+  }
+  Value apply(const op::DropChannels& op, std::span<const Value> x) const {
+    return x[0].narrow(1, op.first, x[0].size(1) - op.first);
+  }
   Value apply(const op::DivideByMax& op, std::span<const Value> x) const {
     std::vector<std::int64_t> axes;
     for (std::int64_t axis = 2; axis < x[0].dim(); ++axis) axes.push_back(axis);
     const at::Tensor largest = op.whole_batch ? x[0].max() : x[0].amax(axes, true);
-    return at::where(largest == 0, at::zeros_like(x[0]), x[0] / at::where(largest == 0, at::ones_like(largest), largest));
+    return at::where(largest == 0, at::zeros_like(x[0]),
+                     x[0] / at::where(largest == 0, at::ones_like(largest), largest));
   }
   Value apply(const op::DivideByChannelSum&, std::span<const Value> x) const {
     const at::Tensor sum = x[0].sum(1, true);

@@ -21,7 +21,9 @@ struct WeightTensor {
   std::vector<std::byte> bytes;
 
   /// Bytes an element.
-  [[nodiscard]] static constexpr std::size_t width(ElementType type) noexcept { return type == ElementType::float32 ? 4 : 8; }
+  [[nodiscard]] static constexpr std::size_t width(ElementType type) noexcept {
+    return type == ElementType::float32 ? 4 : 8;
+  }
 };
 
 /// All tensors of a network in the order of its state dictionary, and what is said of them (`digest`, `epoch` …).

@@ -19,7 +19,8 @@ namespace ivado {
 /// Law: a step with learning rate 0 changes no tensor.
 /// Models: Adam.
 template <class T>
-concept Optimizer = std::constructible_from<T, typename T::Params, std::vector<at::Tensor>> && requires(T& optimizer, double rate) {
+concept Optimizer = std::constructible_from<T, typename T::Params, std::vector<at::Tensor>> &&
+    requires(T& optimizer, double rate) {
   typename T::Params;
   { T::name } -> std::convertible_to<std::string_view>;
   optimizer.zero_gradients();
@@ -42,13 +43,16 @@ class Adam {
   static constexpr std::string_view name = "Adam";
 
   Adam(const Params& params, std::vector<at::Tensor> tensors)
-      : adam_(std::make_unique<torch::optim::Adam>(std::move(tensors), torch::optim::AdamOptions(1e-3).betas({params.beta1, params.beta2}).eps(params.epsilon))) {}
+      : adam_(std::make_unique<torch::optim::Adam>(
+            std::move(tensors),
+            torch::optim::AdamOptions(1e-3).betas({params.beta1, params.beta2}).eps(params.epsilon))) {}
 
   /// Forgets the gradients of the last step.
   void zero_gradients() { adam_->zero_grad(); }
   /// One step with the given learning rate.
   void step(double learning_rate) {
-    for (auto& group : adam_->param_groups()) static_cast<torch::optim::AdamOptions&>(group.options()).lr(learning_rate);
+    for (auto& group : adam_->param_groups())
+      static_cast<torch::optim::AdamOptions&>(group.options()).lr(learning_rate);
     adam_->step();
   }
 

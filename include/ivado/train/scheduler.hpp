@@ -20,12 +20,14 @@ struct Progress {
 
 /// A learning rate as a function of progress: nothing is remembered, so a resumed run goes on as if never stopped.
 ///
-/// Requirements: `Params`, `name` (its name in `lr_scheduler`), a constructor from (Params, initial rate, number of epochs) and
+/// Requirements: `Params`, `name` (its name in `lr_scheduler`), a constructor from (Params, initial rate, number of
+/// epochs) and
 /// `double learning_rate(const Progress&) const`.
 /// Law: finite and not negative.
 /// Models: CosineAnnealing.
 template <class T>
-concept Scheduler = std::constructible_from<T, typename T::Params, double, int> && requires(const T& scheduler, const Progress& progress) {
+concept Scheduler = std::constructible_from<T, typename T::Params, double, int> &&
+    requires(const T& scheduler, const Progress& progress) {
   typename T::Params;
   { T::name } -> std::convertible_to<std::string_view>;
   { scheduler.learning_rate(progress) } -> std::same_as<double>;
@@ -46,7 +48,8 @@ class CosineAnnealing {
   };
   static constexpr std::string_view name = "CosineAnnealingLR";
 
-  CosineAnnealing(const Params& params, double initial_rate, int epochs) : params_(params), initial_rate_(initial_rate), epochs_(epochs) {}
+  CosineAnnealing(const Params& params, double initial_rate, int epochs)
+      : params_(params), initial_rate_(initial_rate), epochs_(epochs) {}
 
   [[nodiscard]] double learning_rate(const Progress& progress) const {
     const double fraction = static_cast<double>(progress.epoch) / epochs_;

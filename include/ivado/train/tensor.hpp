@@ -4,18 +4,14 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <memory>
-#include <utility>
 
 #include "../data/array.hpp"
 
 namespace ivado {
 
-/// The elements of an array as a tensor of the same shape, without a copy; the tensor owns them from now on.
-[[nodiscard]] inline at::Tensor as_tensor(Array<float>&& array) {
-  const auto holder = std::make_shared<Array<float>>(std::move(array));
-  const Shape& shape = holder->shape();
-  return at::from_blob(holder->data(), at::IntArrayRef(shape.begin(), shape.end()), [holder](void*) {}, at::kFloat);
+/// The elements of an array as a tensor of the same shape, without a copy: the array must outlive the tensor.
+[[nodiscard]] inline at::Tensor tensor_view(Array<float>& array) {
+  return at::from_blob(array.data(), at::IntArrayRef(array.shape().begin(), array.shape().end()), at::kFloat);
 }
 
 /// Element `index` of the first axis of a tensor as an array of its own: [N, class, spatial…] to [class, spatial…].

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "../data/sample.hpp"
 #include "../error.hpp"
 #include "../loss/concept.hpp"
 #include "../profile/profiler.hpp"
@@ -26,27 +27,29 @@ namespace ivado {
 /// What the loop must know besides its parts.
 struct FitOptions {
   int epochs = 100;
-  int patience = 50;        ///< epochs in a row without improvement after which training stops
-  double epsilon = 0.001;   ///< an improvement is a fall of the validation loss by more than so many percent of the best one
-  std::uint64_t seed = 0;   ///< of the dropout masks
+  int patience = 50;  ///< epochs in a row without improvement after which training stops
+  double epsilon =
+      0.001;  ///< an improvement is a fall of the validation loss by more than so many percent of the best one
+  std::uint64_t seed = 0;  ///< of the dropout masks
   at::Device device{at::kCPU};
 };
 
 /// One epoch.
 struct EpochSummary {
-  int epoch = 0;                                                          ///< from 1
-  double learning_rate = 0;                                               ///< at its beginning
-  double training_loss = 0;                                               ///< mean over samples
-  double validation_loss = std::numeric_limits<double>::quiet_NaN();      ///< mean over samples; NaN without validation data
-  double seconds = 0;                                                     ///< wall time of training and validation
-  double waiting_s = 0;                                                   ///< of it spent waiting for data
-  bool is_best = false;                                                   ///< the best state so far
+  int epoch = 0;             ///< from 1
+  double learning_rate = 0;  ///< at its beginning
+  double training_loss = 0;  ///< mean over samples
+  double validation_loss =
+      std::numeric_limits<double>::quiet_NaN();  ///< mean over samples; NaN without validation data
+  double seconds = 0;                            ///< wall time of training and validation
+  double waiting_s = 0;                          ///< of it spent waiting for data
+  bool is_best = false;                          ///< the best state so far
 };
 
 /// A whole training.
 struct FitSummary {
   std::vector<EpochSummary> epochs;
-  int best_epoch = 0;          ///< 0: none
+  int best_epoch = 0;  ///< 0: none
   bool stopped_early = false;
 };
 
@@ -66,7 +69,9 @@ class MeanLoss {
     sum_ += loss * static_cast<double>(samples);
     samples_ += samples;
   }
-  [[nodiscard]] double value() const { return samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : sum_ / static_cast<double>(samples_); }
+  [[nodiscard]] double value() const {
+    return samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : sum_ / static_cast<double>(samples_);
+  }
 
  private:
   double sum_ = 0;
@@ -75,31 +80,38 @@ class MeanLoss {
 
 /// @throws Error (data) that names epoch, batch, learning rate and cases
 template <class Data>
-void require_finite(double loss, const EpochSummary& summary, std::int64_t batch, const std::vector<Origin>& origins, const Data& data, const char* what) {
+void require_finite(double loss, const EpochSummary& summary, std::int64_t batch, const std::vector<Origin>& origins,
+                    const Data& data, const char* what) {
   if (std::isfinite(loss)) return;
   std::string cases;
   for (const auto& origin : origins) {
-    const std::string one = data.dataset().case_of(origin.volume).id + " slice " + std::to_string(origin.slice);
+    const std::string one =
+        data.dataset().case_of(static_cast<std::size_t>(origin.volume)).id + " slice " + std::to_string(origin.slice);
     if (cases.size() < 400) cases += (cases.empty() ? "" : ", ") + one;
   }
-  throw data_error(std::string(what) + ", epoch " + std::to_string(summary.epoch) + ", batch " + std::to_string(batch + 1),
-                   "the loss is " + std::to_string(loss) + " at learning rate " + text(summary.learning_rate) + " for " + cases,
-                   "look at these images and labels, or lower initial_lr; the last good state is kept");
+  throw data_error(
+      std::string(what) + ", epoch " + std::to_string(summary.epoch) + ", batch " + std::to_string(batch + 1),
+      "the loss is " + std::to_string(loss) + " at learning rate " + text(summary.learning_rate) + " for " + cases,
+      "look at these images and labels, or lower initial_lr; the last good state is kept");
 }
 
 }  // namespace detail
 
 /// Trains a net.
 ///
-/// Order within a batch: forward, loss, gradients forgotten, backward, step; the rate of the schedule is set before each step.
-/// Validation runs in evaluation mode without gradients. The best state is the one with the lowest validation loss, or with
+/// Order within a batch: forward, loss, gradients forgotten, backward, step; the rate of the schedule is set before
+/// each step.
+/// Validation runs in evaluation mode without gradients. The best state is the one with the lowest validation loss, or
+/// with
 /// the lowest training loss where there is no validation data.
-/// @param training    batches in a new order each epoch: `start(epoch)`, `next()`, `batches()`, `waited_s()`, `dataset()`
+/// @param training    batches in a new order each epoch: `start(epoch)`, `next()`, `batches()`, `waited_s()`,
+///                    `recycle(batch)`, `dataset()`
 /// @param validation  the same, or null
 /// @throws Error (data) if a loss is not finite, naming epoch, batch, learning rate and cases
-template <class Net, Loss LossFunction, Optimizer Optimiser, Scheduler Schedule, Profiler Profile, class Data, FitObserver Observer>
-FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer, const Schedule& schedule, Profile& profiler, Data& training,
-               Data* validation, const FitOptions& options, Observer& observer) {
+template <class Net, Loss LossFunction, Optimizer Optimiser, Scheduler Schedule, Profiler Profile, class Data,
+          FitObserver Observer>
+FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer, const Schedule& schedule,
+               Profile& profiler, Data& training, Data* validation, const FitOptions& options, Observer& observer) {
   using Clock = std::chrono::steady_clock;
   FitSummary result;
   double best = std::numeric_limits<double>::infinity();
@@ -118,8 +130,8 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       training.start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = training.next(); ++batch) {
         const std::int64_t samples = loaded->batch.size();
-        const at::Tensor image = as_tensor(std::move(loaded->batch.image)).to(options.device);
-        const at::Tensor label = as_tensor(std::move(loaded->batch.label)).to(options.device);
+        const at::Tensor image = tensor_view(loaded->batch.image).to(options.device);
+        const at::Tensor label = tensor_view(loaded->batch.label).to(options.device);
         const RandomKey dropout{options.seed, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(batch), 0};
         const at::Tensor loss = loss_function(net.forward(image, dropout), label);
         const auto value = loss.template item<double>();
@@ -128,6 +140,7 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
         loss.backward();
         optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
         training_loss.add(value, samples);
+        training.recycle(std::move(loaded->batch));
         observer.on_batch(summary, batch + 1, batches, value);
       }
       summary.training_loss = training_loss.value();
@@ -141,11 +154,12 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       validation->start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = validation->next(); ++batch) {
         const std::int64_t samples = loaded->batch.size();
-        const at::Tensor image = as_tensor(std::move(loaded->batch.image)).to(options.device);
-        const at::Tensor label = as_tensor(std::move(loaded->batch.label)).to(options.device);
+        const at::Tensor image = tensor_view(loaded->batch.image).to(options.device);
+        const at::Tensor label = tensor_view(loaded->batch.label).to(options.device);
         const auto value = loss_function(net.forward(image), label).template item<double>();
         detail::require_finite(value, summary, batch, loaded->batch.origins, *validation, "validation");
         validation_loss.add(value, samples);
+        validation->recycle(std::move(loaded->batch));
       }
       summary.validation_loss = validation_loss.value();
       summary.waiting_s += validation->waited_s();
@@ -159,7 +173,8 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
     summary.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     observer.on_epoch(summary);
     result.epochs.push_back(summary);
-    const bool improved = !std::isfinite(reference) || 100 * (reference - judged) > options.epsilon * std::abs(reference);
+    const bool improved =
+        !std::isfinite(reference) || 100 * (reference - judged) > options.epsilon * std::abs(reference);
     without_improvement = improved ? 0 : without_improvement + 1;
     if (improved) reference = judged;
     if (without_improvement >= options.patience && epoch < options.epochs) {

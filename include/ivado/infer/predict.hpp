@@ -1,0 +1,63 @@
+// From a net and a data set to predictions on the grids of the image files.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "../data/batch_loader.hpp"
+#include "../data/sample.hpp"
+#include "../profile/profiler.hpp"
+#include "../train/tensor.hpp"
+#include "reconstruct.hpp"
+
+namespace ivado {
+
+/// Predicts every sample of a data set, undoes its transforms, and gives each volume to `done` as soon as it is whole.
+///
+/// The net runs in evaluation mode without gradients. Slices that the data set left out are zero.
+/// @param data       of the testing stage
+/// @param augment    the chain of the data set, for its inverses
+/// @param classes    of the net
+/// @param done       `done(volume number, Prediction)`: the prediction is on the grid of the (first) image file
+/// @param progress   `progress(batches done, batches)`
+template <class Net, class Data, class Augment, Profiler Profile, class Done, class Progress>
+void predict(Net& net, const Data& data, const Augment& augment, const BatchOptions& options, std::int64_t classes,
+             const at::Device& device, Profile& profiler, const Done& done, const Progress& progress) {
+  const c10::InferenceMode no_gradients;
+  net.train(false);
+  Reconstructor volumes;
+  const auto finish = [&](std::size_t volume) {
+    done(volume, volumes.finish(static_cast<std::int32_t>(volume), data.geometry_of(volume), data.axis(), classes));
+  };
+  for (std::size_t volume = 0; volume < data.volumes(); ++volume) {
+    volumes.expect(static_cast<std::int32_t>(volume), data.counts(volume).kept);
+    if (data.counts(volume).kept == 0) finish(volume);
+  }
+  BatchLoader<Data> loader(data, options);
+  const auto batches = static_cast<std::int64_t>(loader.batches());
+  loader.start(0);
+  for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
+    const at::Tensor output = [&] {
+      [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
+      return net.forward(tensor_view(loaded->batch.image).to(device));
+    }();
+    {
+      [[maybe_unused]] const auto scope = profiler.scope(Unit::postprocessing);
+      for (std::size_t i = 0; i < loaded->batch.origins.size(); ++i) {
+        const Origin origin = loaded->batch.origins[i];
+        Image prediction{element(output, static_cast<std::int64_t>(i)), Kind::label, {1, 1, 1}};
+        augment.invert(prediction, loaded->histories[i]);
+        volumes.add(origin, std::move(prediction));
+        if (volumes.is_complete(origin.volume)) finish(static_cast<std::size_t>(origin.volume));
+      }
+    }
+    loader.recycle(std::move(loaded->batch));
+    progress(batch, batches);
+  }
+}
+
+}  // namespace ivado

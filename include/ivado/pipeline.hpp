@@ -1,0 +1,753 @@
+// Pipeline: the five policies of an experiment put together, and ivado::main, which makes a program of it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <new>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "command_line.hpp"
+#include "config/ivadomed.hpp"
+#include "config/sections.hpp"
+#include "data/atomic_file.hpp"
+#include "data/batch_loader.hpp"
+#include "data/bids_loader.hpp"
+#include "data/split.hpp"
+#include "data/volume_io.hpp"
+#include "infer/predict.hpp"
+#include "interop/safetensors.hpp"
+#include "loss/loss.hpp"
+#include "metric/evaluation.hpp"
+#include "model/any_model.hpp"
+#include "model/net.hpp"
+#include "postprocess/concept.hpp"
+#include "profile/profiler.hpp"
+#include "runtime.hpp"
+#include "train/logger.hpp"
+#include "train/optimizer.hpp"
+#include "train/scheduler.hpp"
+#include "train/trainer.hpp"
+#include "version.hpp"
+
+namespace ivado {
+
+namespace detail {
+
+/// The first of `Policies` for which `Is` holds, else `Default`.
+template <template <class> class Is, class Default, class... Policies>
+struct FirstPolicy {
+  using type = Default;
+};
+template <template <class> class Is, class Default, class Policy, class... Policies>
+struct FirstPolicy<Is, Default, Policy, Policies...>
+    : std::conditional_t<Is<Policy>::value, std::type_identity<Policy>, FirstPolicy<Is, Default, Policies...>> {};
+
+template <class T>
+using IsOptimizer = std::bool_constant<Optimizer<T>>;
+template <class T>
+using IsScheduler = std::bool_constant<Scheduler<T>>;
+template <class T>
+using IsProfiler = std::bool_constant<Profiler<T>>;
+template <class T>
+using IsLogger = std::bool_constant<Logger<T>>;
+
+template <class T>
+consteval void explain_loader() {
+  static_assert(
+      requires {
+        typename T::Params;
+        T::dimension;
+        T::channels;
+        T::classes;
+      },
+      "ivado: the first policy of a Pipeline is a Loader with `Params`, `dimension`, `channels` and `classes`, such as "
+      "BidsLoader<Slices<Axis::axial>>");
+}
+template <class T>
+consteval void explain_augment() {
+  static_assert(
+      requires {
+        typename T::Params;
+        typename T::History;
+      },
+      "ivado: the second policy of a Pipeline is a chain of transforms, such as Compose<Resample, CenterCrop>");
+}
+template <class T>
+consteval void explain_model() {
+  static_assert(Architecture<T> || TorchModule<T>,
+                "ivado: a Model needs `parameters()` and `template <class On> auto forward(On& on, const typename "
+                "On::Value& x) const`, or is a torch::nn::Module with "
+                "`at::Tensor forward(at::Tensor)`");
+  static_assert(
+      requires {
+        T::dimension;
+        T::in_channels;
+        T::classes;
+      },
+      "ivado: a Model needs `static constexpr int dimension`, `in_channels` and `classes` (ivado::dynamic where they "
+      "are open)");
+}
+template <class T>
+consteval void explain_loss() {
+  static_assert(
+      requires { typename T::Params; }, "ivado: a Loss needs a nested `struct Params`, empty if it has none");
+  static_assert(
+      requires { T::name; }, "ivado: a Loss needs `static constexpr std::string_view name`");
+  static_assert(
+      requires(const T& l, const at::Tensor& t) {
+        { l(t, t) } -> std::same_as<at::Tensor>;
+      },
+      "ivado: a Loss needs `at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const`");
+}
+template <class T>
+consteval void explain_postprocess() {
+  static_assert(
+      requires { typename T::Params; }, "ivado: a PostProc needs a nested `Params`, as PostProcess<...> has");
+  static_assert(
+      requires(const T& p, Prediction& prediction) { p(prediction); },
+      "ivado: a PostProc needs `void operator()(Prediction&) const`, as PostProcess<...> has");
+}
+template <class Loader, class Model>
+consteval void explain_fit() {
+  if constexpr (requires { Model::template explain_dimension<Loader::dimension>(); }) {
+    Model::template explain_dimension<Loader::dimension>();
+  } else {
+    static_assert(!(Model::dimension == 3 && Loader::dimension == 2),
+                  "ivado: a 3-D model needs volumes: use Subvolumes<...>, not Slices<...>");
+    static_assert(!(Model::dimension == 2 && Loader::dimension == 3),
+                  "ivado: a 2-D model needs slices: use Slices<...>, not Subvolumes<...>");
+  }
+  static_assert(
+      Loader::channels == dynamic || Model::in_channels == dynamic || Loader::channels == Model::in_channels,
+      "ivado: loader and model differ in their channels: give the loader Channels<N> and the model N input channels");
+  static_assert(Loader::classes == dynamic || Model::classes == dynamic || Loader::classes == Model::classes,
+                "ivado: loader and model differ in their classes: give the loader Classes<N> and the model N classes");
+}
+
+/// A 64-bit digest of a text (FNV-1a: Fowler, Noll and Vo) as 16 hexadecimal digits.
+[[nodiscard]] inline std::string digest(std::string_view content) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : content) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  std::string out(16, '0');
+  for (int i = 15; i >= 0; --i, hash >>= 4) out[static_cast<std::size_t>(i)] = "0123456789abcdef"[hash & 15U];
+  return out;
+}
+
+/// Calls `visit` with the type of each element of a chain or a choice (`Compose<…>`, `LossChoice<…>`); with the type itself if
+/// it is none.
+template <template <class...> class Chain, class... Elements, class Visit>
+void for_each_element(std::type_identity<Chain<Elements...>>, const Visit& visit) {
+  (visit(std::type_identity<Elements>{}), ...);
+}
+template <class One, class Visit>
+void for_each_element(std::type_identity<One> one, const Visit& visit) {
+  visit(one);
+}
+
+/// A number with a fixed count of decimals.
+[[nodiscard]] inline std::string fixed(double value, int decimals) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(decimals) << value;
+  return out.str();
+}
+
+}  // namespace detail
+
+/// What a test reached.
+struct TestSummary {
+  std::vector<EvaluationRow> rows;  ///< one an image
+  std::vector<double> mean_dice;    ///< one a class, over the images where it is defined
+  std::string csv;                  ///< path of the table
+  std::string predictions;          ///< folder of the predictions
+};
+
+/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler and Logger behind them in any order.
+///
+/// @tparam DataLoader  where samples come from: `BidsLoader<Slices<Axis::axial>>`
+/// @tparam Augment     the chain of transforms: `Compose<Resample, CenterCrop, NormalizeInstance>`
+/// @tparam Model       an architecture of ivado or a torch::nn::Module
+/// @tparam LossFunction  what is minimised
+/// @tparam PostProc    what is done to a prediction: `PostProcess<Binarize>`
+/// @tparam Rest        by concept; the defaults are Adam, CosineAnnealing, NoProfiler, ConsoleLogger
+///
+/// What does not fit together does not compile, and says why in one sentence that begins with "ivado:".
+/// Example: examples/segment_2d.cpp
+template <class DataLoader, class Augment, class Model, class LossFunction, class PostProc, class... Rest>
+class Pipeline {
+  static constexpr bool explained = [] {
+    detail::explain_loader<DataLoader>();
+    detail::explain_augment<Augment>();
+    detail::explain_model<Model>();
+    detail::explain_loss<LossFunction>();
+    detail::explain_postprocess<PostProc>();
+    detail::explain_fit<DataLoader, Model>();
+    static_assert(((Optimizer<Rest> || Scheduler<Rest> || Profiler<Rest> || Logger<Rest>)&&...),
+                  "ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler and a "
+                  "Logger; one of those given is none of them");
+    return true;
+  }();
+  static_assert(explained);
+
+ public:
+  using OptimizerPolicy = typename detail::FirstPolicy<detail::IsOptimizer, Adam, Rest...>::type;
+  using SchedulerPolicy = typename detail::FirstPolicy<detail::IsScheduler, CosineAnnealing, Rest...>::type;
+  using ProfilerPolicy = typename detail::FirstPolicy<detail::IsProfiler, NoProfiler, Rest...>::type;
+  using LoggerPolicy = typename detail::FirstPolicy<detail::IsLogger, ConsoleLogger, Rest...>::type;
+  /// The whole configuration: ivadomed's tree, with the sections of this pipeline's policies.
+  using Params = Configuration<SplitParams, typename Augment::Params, typename PostProc::Params>;
+
+  /// ivadomed's defaults, and what the types fix.
+  [[nodiscard]] static Params defaults() {
+    Params params;
+    if constexpr (requires { Model::name; })
+      if (Model::name != "any") params.default_model.name = std::string(Model::name);
+    if constexpr (requires { Model::depth; })
+      if (Model::depth != dynamic) params.default_model.depth = Model::depth;
+    if (LossFunction::name != "any") {
+      params.training_parameters.loss = to_json(typename LossFunction::Params{});
+      params.training_parameters.loss["name"] = std::string(LossFunction::name);
+    }
+    if constexpr (requires { DataLoader::axis; }) params.loader_parameters.slice_axis = DataLoader::axis;
+    return params;
+  }
+
+  /// Calls `visit(std::type_identity<Params>, path)` for the parameters of each policy that has keys of its own in the
+  /// configuration: transforms, losses and post-processing steps.
+  template <class Visit>
+  static void for_each_policy(const Visit& visit) {
+    const auto under = [&](const std::string& before, const std::string& behind) {
+      return [&visit, before, behind]<class Policy>(std::type_identity<Policy>) {
+        visit(std::type_identity<typename Policy::Params>{}, before + std::string(Policy::name) + behind);
+      };
+    };
+    detail::for_each_element(std::type_identity<Augment>{}, under("transformation.", ""));
+    detail::for_each_element(std::type_identity<LossFunction>{}, under("training_parameters.loss[", "]"));
+    detail::for_each_element(std::type_identity<PostProc>{}, under("postprocessing.", ""));
+  }
+  /// The reference of all configuration keys of this pipeline as a Markdown table.
+  [[nodiscard]] static std::string key_reference() {
+    std::string out = ivado::key_reference<Params>();
+    for_each_policy([&]<class Policy>(std::type_identity<Policy>, const std::string& path) {
+      const std::string table = ivado::key_reference<Policy>(path);
+      out += table.substr(table.find('\n', table.find('\n') + 1) + 1);  // without the head
+    });
+    return out;
+  }
+
+  /// A file of the user's over `base`, checked.
+  /// @param user      ivadomed's JSON, or an experiment's own
+  /// @param warnings  gets a line that lists the keys without effect, if there are any
+  /// @throws Error (usage) for unknown keys, values that cannot be, or parts that do not exist
+  [[nodiscard]] static Params configure(const Params& base, const Json& user, std::vector<std::string>& warnings) {
+    const std::vector<std::string> silent = check_keys<Params>(user);
+    if (!silent.empty()) warnings.push_back(warning_without_effect(silent));
+    Json tree = to_json(base);
+    for (const char* section : {"transformation", "postprocessing"}) check_order(tree, user, section);
+    tree = merge(std::move(tree), user);
+    update_old_split(tree);
+    return configuration_of<Params>(tree);
+  }
+
+  /// @param params   as `configure` gives them, or made by hand from `defaults()`
+  /// @param runtime  of `start_runtime`
+  Pipeline(Params params, Runtime runtime)
+      : params_(std::move(params)),
+        runtime_(std::move(runtime)),
+        loader_(params_.loader_parameters),
+        augment_(params_.transformation),
+        postprocess_(params_.postprocessing) {
+    std::error_code fault;
+    std::filesystem::create_directories(params_.path_output, fault);
+    if (!std::filesystem::is_directory(params_.path_output))
+      throw usage_error("making the output folder " + params_.path_output, fault.message(),
+                        "choose another path_output");
+    logger_.open(output(params_.log_file));
+    logger_.info(std::string("ivado ") + version + ", seed " + std::to_string(params_.seed));
+    for (const auto& note : runtime_.notes)
+      note.starts_with("warning: ") ? logger_.warning(note.substr(9)) : logger_.info(note);
+  }
+
+  /// Trains, validates after each epoch, and keeps the best and the last state: `best_model.safetensors` and
+  /// `final_model.safetensors` in the output folder, and the best one as the package `<model_name>/`.
+  /// @throws Error (data) if nothing is left to train on
+  FitSummary train() {
+    auto [cases, split] = split_data(Command::train, params_.loader_parameters.contrast_params.training_validation);
+    write_split(output("split_datasets.json"), split, cases);
+    write_file_atomically(output("config_file.json"), saved(params_).dump(4) + "\n");
+    auto training_set = make_set(chosen(cases, split.training), Stage::training);
+    auto validation_set = make_set(chosen(cases, split.validation), Stage::validation);
+    if (training_set->size() == 0)
+      throw data_error("training", "no slice is left in the training set",
+                       "look at the reasons in " + output("left_out.csv"));
+    if (validation_set->size() == 0)
+      logger_.warning("the validation set is empty: the best state is that of the lowest training loss");
+    auto net = make_net();
+    net.to(runtime_.device);
+    logger_.info("model: " + std::to_string(value_count(net.trained())) + " trained values");
+    const auto& training = params_.training_parameters;
+    const auto epochs = static_cast<int>(training.training_time.num_epochs);
+    const SchedulerPolicy schedule(scheduler_params(), training.scheduler.initial_lr, epochs);
+    OptimizerPolicy optimizer(typename OptimizerPolicy::Params{}, net.trained());
+    BatchLoader<Set> batches(*training_set, batch_options(true));
+    std::unique_ptr<BatchLoader<Set>> validation;
+    if (validation_set->size() > 0)
+      validation = std::make_unique<BatchLoader<Set>>(*validation_set, batch_options(false));
+    auto observer = make_observer(net, epochs);
+    const FitOptions options{epochs, static_cast<int>(training.training_time.early_stopping_patience),
+                             training.training_time.early_stopping_epsilon, params_.seed, runtime_.device};
+    const FitSummary summary = fit(net, make_loss<LossFunction>(training.loss), optimizer, schedule, profiler_, batches,
+                                   validation.get(), options, observer);
+    save(net, output("final_model.safetensors"), summary.epochs.back());
+    const std::string package = output(params_.model_name);
+    std::filesystem::create_directories(package);
+    write_file_atomically(package + "/" + params_.model_name + ".json", saved(params_).dump(4) + "\n");
+    write_safetensors(package + "/" + params_.model_name + ".safetensors",
+                      read_safetensors(output("best_model.safetensors")));
+    if (summary.stopped_early)
+      logger_.info("stopped early: no improvement in " +
+                   std::to_string(training.training_time.early_stopping_patience) + " epochs in a row");
+    logger_.info("best epoch " + std::to_string(summary.best_epoch) + ", weights in " +
+                 output("best_model.safetensors"));
+    return summary;
+  }
+
+  /// Predicts the testing set with the best state, writes each prediction on the grid of its image as
+  /// `pred_masks/<image>_pred.nii.gz`
+  /// and the metrics of each image to `results_eval/evaluation_3Dmetrics.csv`.
+  ///
+  /// The testing set is that of the training in the output folder (`split_datasets.json`), so that no image was
+  /// trained on; without
+  /// that file it is drawn as for a training.
+  /// @throws Error (data) if there are no weights or no test images
+  TestSummary test() {
+    auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.testing);
+    auto testing_set = make_set(chosen(cases, split.testing), Stage::testing);
+    if (testing_set->volumes() == 0)
+      throw data_error("testing", "no image is in the testing set",
+                       "look at split_dataset and at " + output("left_out.csv"));
+    auto net = trained_net();
+    TestSummary summary;
+    summary.predictions = output("pred_masks");
+    summary.csv = output("results_eval/evaluation_3Dmetrics.csv");
+    std::filesystem::create_directories(summary.predictions);
+    std::filesystem::create_directories(output("results_eval"));
+    predict_all(net, *testing_set, [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
+      write_prediction(summary.predictions + "/" + one.id + "_pred.nii.gz", prediction, geometry);
+      [[maybe_unused]] const auto scope = profiler_.scope(Unit::evaluation);
+      summary.rows.push_back(
+          evaluate(prediction, truth_of(one, geometry).view(), params_.evaluation_parameters, one.id));
+    });
+    std::sort(summary.rows.begin(), summary.rows.end(),
+              [](const auto& a, const auto& b) { return a.image_id < b.image_id; });
+    write_evaluation_csv(summary.csv, summary.rows);
+    for (const auto& column : summarize(summary.rows)) {
+      if (!column.column.starts_with("dice_class")) continue;
+      summary.mean_dice.push_back(column.mean);
+      logger_.info("mean Dice of class " + std::to_string(summary.mean_dice.size() - 1) + ": " +
+                   detail::fixed(column.mean, 4) +
+                   (column.defined > 1 ? " ± " + detail::fixed(column.standard_deviation, 4) : "") + " over " +
+                   std::to_string(column.defined) + " volumes");
+    }
+    logger_.info("predictions: " + summary.predictions);
+    logger_.info("metrics:     " + summary.csv);
+    return summary;
+  }
+
+  /// Predicts every image of the data with the packaged model (or the best state) and writes
+  /// `pred_masks/<image>_class-<k>_pred.nii.gz`.
+  /// @return the paths that were written
+  /// @throws Error (data) if there are no weights or no images
+  std::vector<std::string> segment() {
+    std::vector<Case> cases = cases_to_segment();
+    if (cases.empty())
+      throw data_error("segmenting", "there is no image of the contrasts asked for",
+                       "look at contrast_params.testing and at " + output("left_out.csv"));
+    auto set = make_set(std::move(cases), Stage::testing);
+    auto net = trained_net();
+    const std::string folder = output("pred_masks");
+    std::filesystem::create_directories(folder);
+    std::vector<std::string> written;
+    predict_all(net, *set, [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
+      for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c) {
+        written.push_back(folder + "/" + one.id + "_class-" + std::to_string(c) + "_pred.nii.gz");
+        write_volume(written.back(), prediction.voxels.view().select(0, c), geometry,
+                     prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+        logger_.info("wrote " + written.back());
+      }
+    });
+    std::sort(written.begin(), written.end());
+    return written;
+  }
+
+  /// Runs the command of the configuration.
+  void run() {
+    switch (params_.command) {
+      case Command::train:
+        train();
+        break;
+      case Command::test:
+        test();
+        break;
+      case Command::segment:
+        segment();
+        break;
+    }
+    if constexpr (requires { profiler_.print(std::cout); }) profiler_.print(std::cout);
+  }
+
+  [[nodiscard]] const Params& params() const noexcept { return params_; }
+  [[nodiscard]] ProfilerPolicy& profiler() noexcept { return profiler_; }
+  /// What the numbers of a trained model depend on, as 16 hexadecimal digits: model, transforms, loss, loader, seed;
+  /// not paths,
+  /// threads or the number of epochs.
+  [[nodiscard]] std::string model_digest() const {
+    const Json all{{"model", to_json(model_section())},
+                   {"transformation", to_json(params_.transformation)},
+                   {"loss", describe_loss(make_loss<LossFunction>(params_.training_parameters.loss))},
+                   {"axis", to_json(params_.loader_parameters.slice_axis)},
+                   {"targets", to_json(params_.loader_parameters.target_suffix)},
+                   {"multichannel", params_.loader_parameters.multichannel},
+                   {"soft_gt", params_.loader_parameters.soft_gt},
+                   {"seed", params_.seed}};
+    return detail::digest(all.dump());
+  }
+
+ private:
+  using Set = decltype(std::declval<const DataLoader&>().dataset(std::vector<Case>{}, std::declval<const Augment&>(),
+                                                                 Stage::training, std::uint64_t{}));
+
+  [[nodiscard]] std::string output(const std::string& name) const {
+    return (std::filesystem::path(params_.path_output) / name).string();
+  }
+
+  [[nodiscard]] static std::int64_t value_count(const std::vector<at::Tensor>& tensors) {
+    std::int64_t sum = 0;
+    for (const auto& tensor : tensors) sum += tensor.numel();
+    return sum;
+  }
+
+  /// The configuration as it is saved: all of it, but not the keys without effect that were left at their default, so that it
+  /// can be read again without a warning.
+  [[nodiscard]] static Json saved(const Params& params) {
+    Json tree = to_json(params);
+    const Json defaults = to_json(Params{});
+    for (std::string path : inspect_keys<Params>(tree).without_effect) {
+      std::replace(path.begin(), path.end(), '.', '/');
+      const Json::json_pointer place("/" + path);
+      if (tree.at(place) == defaults.at(place)) tree.at(place.parent_pointer()).erase(place.back());
+    }
+    return tree;
+  }
+
+  /// @throws Error (usage) if the steps of a section stand in another order than those that the program was compiled
+  ///         with
+  static void check_order(const Json& own, const Json& user, const std::string& section) {
+    if (!user.is_object() || !user.contains(section) || !user[section].is_object()) return;
+    std::vector<std::string> order;
+    for (const auto& item : own.at(section).items()) order.push_back(item.key());
+    auto place = order.begin();
+    for (const auto& item : user[section].items()) {
+      if (std::find(order.begin(), order.end(), item.key()) == order.end())
+        continue;  // refused by name later, or the program takes any
+      place = std::find(place, order.end(), item.key());
+      if (place == order.end())
+        throw usage_error("reading the configuration key " + section,
+                          item.key() + " stands before a step that this program was compiled to run earlier",
+                          "keep the order of the program, or use the general one");
+    }
+  }
+
+  // -- data
+
+  std::pair<std::vector<Case>, Split> split_data(Command purpose, const std::vector<std::string>& contrasts) {
+    [[maybe_unused]] const auto scope = profiler_.scope(Unit::index);
+    LeftOutList left_out;
+    std::vector<Case> cases = loader_.cases(true, contrasts, left_out);
+    Split split = [&] {
+      const std::string saved = output("split_datasets.json");
+      if (purpose == Command::test && !params_.split_dataset.fname_split && std::filesystem::exists(saved)) {
+        logger_.info("testing set: that of " + saved);
+        return read_split(saved, cases);
+      }
+      return split_cases(cases, params_.split_dataset, params_.loader_parameters.subject_selection);
+    }();
+    for (const auto& warning : split.warnings) logger_.warning(warning);
+    report(left_out);
+    logger_.info("split: " + std::to_string(split.training.size()) + " training, " +
+                 std::to_string(split.validation.size()) + " validation, " + std::to_string(split.testing.size()) +
+                 " testing images of " + std::to_string(cases.size()));
+    return {std::move(cases), std::move(split)};
+  }
+
+  std::vector<Case> cases_to_segment() {
+    [[maybe_unused]] const auto scope = profiler_.scope(Unit::index);
+    std::vector<Case> cases;
+    auto loader_parameters = params_.loader_parameters;
+    auto& roots = loader_parameters.path_data.values;
+    for (const auto& path : roots) {
+      if (std::filesystem::is_directory(path) || !std::filesystem::exists(path)) continue;
+      const std::string file = std::filesystem::path(path).filename().string();
+      cases.push_back({file.substr(0, file.find('.')), {}, {path}, {}, {}, {}, Json::object()});
+    }
+    std::erase_if(roots, [](const std::string& path) { return std::filesystem::is_regular_file(path); });
+    if (!cases.empty() && channels() > 1)
+      throw usage_error("segmenting " + cases.front().images.front(),
+                        "the model takes " + std::to_string(channels()) + " channels, one file was given",
+                        "give a BIDS folder with all contrasts");
+    if (!roots.empty()) {
+      LeftOutList left_out;
+      auto found = DataLoader(loader_parameters).cases(false, loader_parameters.contrast_params.testing, left_out);
+      std::move(found.begin(), found.end(), std::back_inserter(cases));
+      report(left_out);
+    }
+    return cases;
+  }
+
+  void report(const LeftOutList& left_out) {
+    for (const auto& warning : left_out.warnings) logger_.warning(warning);
+    if (left_out.files.empty()) return;
+    std::map<std::string, std::size_t> reasons;
+    std::string table = "file,reason\n";
+    for (const auto& one : left_out.files) {
+      ++reasons[one.reason];
+      table += detail::csv_text(one.file) + "," + detail::csv_text(one.reason) + "\n";
+    }
+    write_file_atomically(output("left_out.csv"), table);
+    logger_.info("left out: " + std::to_string(left_out.files.size()) + " files, listed with their reasons in " +
+                 output("left_out.csv"));
+    for (const auto& [reason, count] : reasons)
+      if (reasons.size() <= 6) logger_.info("  " + std::to_string(count) + ": " + reason);
+  }
+
+  [[nodiscard]] static std::vector<Case> chosen(const std::vector<Case>& cases,
+                                                const std::vector<std::size_t>& numbers) {
+    std::vector<Case> out;
+    for (const auto number : numbers) out.push_back(cases[number]);
+    return out;
+  }
+
+  [[nodiscard]] std::unique_ptr<Set> make_set(std::vector<Case> cases, Stage stage) {
+    [[maybe_unused]] const auto scope = profiler_.scope(Unit::data);
+    auto set = std::unique_ptr<Set>(new Set(loader_.dataset(std::move(cases), augment_, stage, params_.seed)));
+    for (const auto& warning : set->warnings()) logger_.warning(warning);
+    logger_.info(set->summary());
+    return set;
+  }
+
+  [[nodiscard]] BatchOptions batch_options(bool shuffle) const {
+    return {static_cast<std::size_t>(params_.training_parameters.batch_size), shuffle, params_.seed,
+            params_.loader_parameters.workers, params_.loader_parameters.prefetch};
+  }
+
+  /// The labels of a case as [class, i, j, k], 0 or 1 unless labels are soft.
+  [[nodiscard]] Array<float> truth_of(const Case& one, const Geometry& geometry) const {
+    Array<float> truth = zeros(geometry.shape.prepended(static_cast<std::int64_t>(one.labels.size())));
+    for (std::size_t c = 0; c < one.labels.size(); ++c) {
+      if (one.labels[c].empty()) continue;
+      const Volume label = read_volume(one.labels[c]);
+      copy(label.view(), truth.view().select(0, static_cast<std::int64_t>(c)));
+    }
+    if (!params_.loader_parameters.soft_gt)
+      for (float& value : truth) value = value >= 0.5F ? 1.0F : 0.0F;
+    return truth;
+  }
+
+  // -- model
+
+  [[nodiscard]] int channels() const {
+    return params_.loader_parameters.multichannel
+               ? static_cast<int>(params_.loader_parameters.contrast_params.training_validation.size())
+               : 1;
+  }
+  [[nodiscard]] int classes() const {
+    return std::max(1, static_cast<int>(params_.loader_parameters.target_suffix.classes()));
+  }
+
+  /// `default_model` with what the applied section overrides.
+  [[nodiscard]] ModelParameters model_section() const {
+    return from_json<ModelParameters>(resolve_model(to_json(params_), params_.command), "default_model");
+  }
+
+  [[nodiscard]] auto make_net() const {
+    if constexpr (Architecture<Model>) {
+      return Net<Model>(make_model<Model>(model_section(), channels(), classes()), params_.seed);
+    } else {
+      torch::manual_seed(params_.seed);
+      return ModuleNet<Model>(std::make_shared<Model>());
+    }
+  }
+
+  [[nodiscard]] auto trained_net() {
+    std::string path = output("best_model.safetensors");
+    if (!std::filesystem::exists(path)) path = output(params_.model_name + "/" + params_.model_name + ".safetensors");
+    if (!std::filesystem::exists(path))
+      throw data_error("loading the model", output("best_model.safetensors") + " does not exist",
+                       "train first, or name the folder of a training with -po");
+    auto net = make_net();
+    const nn::Weights weights = read_safetensors(path);
+    load_weights(net, weights, path);
+    net.to(runtime_.device);
+    logger_.info("weights: " + path);
+    if (const auto said = weights.metadata.find("digest");
+        said != weights.metadata.end() && said->second != model_digest())
+      logger_.warning("the weights were trained with another configuration of model, transforms or labels (digest " +
+                      said->second + ", now " + model_digest() + ")");
+    return net;
+  }
+
+  template <class AnyNet>
+  void save(const AnyNet& net, const std::string& path, const EpochSummary& epoch) const {
+    nn::Weights weights = weights_of(net);
+    weights.metadata = {{"ivado", version},
+                        {"digest", model_digest()},
+                        {"epoch", std::to_string(epoch.epoch)},
+                        {"validation_loss", detail::text(epoch.validation_loss)}};
+    write_safetensors(path, weights);
+  }
+
+  // -- training
+
+  [[nodiscard]] typename SchedulerPolicy::Params scheduler_params() const {
+    typename SchedulerPolicy::Params out;
+    if constexpr (requires { out.eta_min; }) out.eta_min = params_.training_parameters.scheduler.lr_scheduler.eta_min;
+    return out;
+  }
+
+  template <class AnyNet>
+  struct Observer {
+    Pipeline& pipeline;
+    AnyNet& net;
+    int epochs;
+    std::string table = "epoch,learning_rate,train_loss,val_loss,seconds,waiting_for_data_s\n";
+
+    void on_batch(const EpochSummary& epoch, std::int64_t done, std::int64_t total, double loss) {
+      pipeline.logger_.progress("epoch " + std::to_string(epoch.epoch) + "/" + std::to_string(epochs), done, total,
+                                "loss " + detail::fixed(loss, 4));
+    }
+    void on_epoch(const EpochSummary& epoch) {
+      if (epoch.is_best) pipeline.save(net, pipeline.output("best_model.safetensors"), epoch);
+      const bool validated = !std::isnan(epoch.validation_loss);
+      pipeline.logger_.info("epoch " + std::to_string(epoch.epoch) + "/" + std::to_string(epochs) + "  train loss " +
+                            detail::fixed(epoch.training_loss, 4) +
+                            (validated ? "  validation loss " + detail::fixed(epoch.validation_loss, 4) : "") +
+                            "  lr " + detail::text(epoch.learning_rate) + "  " + detail::fixed(epoch.seconds, 1) +
+                            " s, " + detail::fixed(epoch.seconds > 0 ? 100 * epoch.waiting_s / epoch.seconds : 0, 1) +
+                            " % waiting for data" + (epoch.is_best ? "  (best)" : ""));
+      table += detail::text(epoch.epoch, ",", epoch.learning_rate, ",", detail::csv_number(epoch.training_loss), ",",
+                            detail::csv_number(epoch.validation_loss), ",", detail::fixed(epoch.seconds, 3), ",",
+                            detail::fixed(epoch.waiting_s, 3), "\n");
+      write_file_atomically(pipeline.output("training_log.csv"), table);
+    }
+  };
+  template <class AnyNet>
+  [[nodiscard]] Observer<AnyNet> make_observer(AnyNet& net, int epochs) {
+    return {*this, net, epochs};
+  }
+
+  // -- testing
+
+  template <class AnyNet, class Done>
+  void predict_all(AnyNet& net, const Set& set, const Done& done) {
+    predict(
+        net, set, augment_, batch_options(false), classes(), runtime_.device, profiler_,
+        [&](std::size_t volume, Prediction prediction) {
+          [[maybe_unused]] const auto scope = profiler_.scope(Unit::postprocessing);
+          postprocess_(prediction);
+          done(set.case_of(volume), set.geometry_of(volume), prediction);
+        },
+        [&](std::int64_t batch, std::int64_t batches) { logger_.progress("predicting", batch, batches, {}); });
+  }
+
+  /// One class as a 3-D file, several as a 4-D one with the class last; masks as uint8, soft predictions as float32.
+  static void write_prediction(const std::string& path, const Prediction& prediction, const Geometry& geometry) {
+    const auto type = prediction.is_mask ? StoredType::uint8 : StoredType::float32;
+    if (prediction.voxels.extent(0) == 1)
+      write_volume(path, prediction.voxels.view().select(0, 0), geometry, type);
+    else
+      write_volume(path, prediction.voxels.view().permute({1, 2, 3, 0}), geometry, type);
+  }
+
+  Params params_;
+  Runtime runtime_;
+  [[no_unique_address]] LoggerPolicy logger_;
+  [[no_unique_address]] ProfilerPolicy profiler_;
+  DataLoader loader_;
+  Augment augment_;
+  PostProc postprocess_;
+};
+
+/// The whole of a program: reads the command line and the configuration, runs the command, turns errors into a message
+/// on standard
+/// error and an exit status (0 done, 2 wrong usage or configuration, 3 data that cannot be used, 4 anything else).
+///
+/// @param configuration  JSON of the experiment itself, over the defaults of its types and under the file given with
+///         `-c`
+template <class Experiment>
+int main(int argc, char** argv, std::string_view configuration = {}) {
+  const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "ivado";
+  try {
+    const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+    const CommandLine line = parse_command_line(arguments);
+    using Params = typename Experiment::Params;
+    if (line.help) {
+      print_usage(std::cout, program);
+      std::cout << "\nConfiguration keys:\n";
+      print_help<Params>(std::cout);
+      Experiment::for_each_policy([]<class Policy>(std::type_identity<Policy>, const std::string& path) {
+        print_help<Policy>(std::cout, path);
+      });
+      return 0;
+    }
+    if (line.version) return std::cout << "ivado " << version << "\n", 0;
+    if (line.keys) return std::cout << Experiment::key_reference(), 0;
+    if (line.schema) return std::cout << schema<Params>().dump(2) << "\n", 0;
+    std::vector<std::string> warnings;
+    Params params = Experiment::defaults();
+    if (!configuration.empty()) params = Experiment::configure(params, Json::parse(configuration), warnings);
+    if (!line.config.empty())
+      params = Experiment::configure(params, read_user_configuration(line.config), warnings);
+    else if (configuration.empty() && line.path_data.empty())
+      throw usage_error("starting", "neither a configuration nor data are given",
+                        "use -c config.json, or -pd for the data; --help explains");
+    if (line.command) params.command = *line.command;
+    if (!line.path_data.empty()) params.loader_parameters.path_data.values = line.path_data;
+    if (!line.path_output.empty()) params.path_output = line.path_output;
+    if (line.threads) params.threads = line.threads;
+    if (line.workers) params.loader_parameters.workers = *line.workers;
+    if (line.seed) params.seed = *line.seed;
+    RuntimeOptions options;
+    options.threads = params.threads;
+    options.gpu_ids = params.gpu_ids;
+    for (const auto& warning : warnings) std::cerr << warning << "\n";
+    Experiment experiment(std::move(params), start_runtime(options));
+    experiment.run();
+    return 0;
+  } catch (const Error& error) {
+    std::cerr << program << ": error: " << error.what() << "\n";
+    return error.exit_status();
+  } catch (const std::bad_alloc&) {
+    std::cerr << program
+              << ": error: the memory of this machine is used up; use a smaller batch_size, cache_mib or crop\n";
+    return static_cast<int>(Fault::internal);
+  } catch (const std::exception& error) {
+    std::cerr << program << ": error: " << error.what() << "\n";
+    return static_cast<int>(Fault::internal);
+  }
+}
+
+}  // namespace ivado

@@ -1,0 +1,233 @@
+// Whole experiments on a small phantom: from the folder to evaluated masks, the same for any number of workers, and
+// the same
+// from the specialised type and from the general program.
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <ivado/ivado.hpp>
+
+#include "../catch.hpp"
+
+using namespace ivado;
+using Catch::Matchers::Contains;
+
+namespace {
+
+using Specialised = Pipeline<BidsLoader<Slices<Axis::axial>>,
+                             Compose<Resample, CenterCrop, RandomAffine, ElasticTransform, NormalizeInstance>,
+                             Unet<2, 2>, DiceLoss, PostProcess<Binarize, KeepLargest>, QuietLogger>;
+using AnyExperiment = Pipeline<BidsLoader<AnySlices, Channels<dynamic>, Classes<dynamic>>, AnyCompose, AnyModel,
+                               AnyLoss, AnyPostProcess, StageTimer, QuietLogger>;
+
+constexpr std::string_view numbers = R"({
+  "loader_parameters": {"target_suffix": ["_seg-manual"], "contrast_params": {"training_validation": ["T2w"], "testing": ["T2w"]}},
+  "split_dataset": {"train_fraction": 0.5, "test_fraction": 0.25},
+  "training_parameters": {"batch_size": 8, "training_time": {"num_epochs": 2}, "scheduler": {"initial_lr": 0.01}},
+  "default_model": {"n_filters": 4, "depth": 2},
+  "transformation": {
+    "Resample": {"hspace": 1.5, "wspace": 1.5},
+    "CenterCrop": {"size": [32, 32]},
+    "RandomAffine": {"degrees": 10, "scale": [0.1, 0.1], "translate": [0.05, 0.05], "dataset_type": ["training"]},
+    "ElasticTransform": {"alpha_range": [20, 30], "sigma_range": [3.5, 4.5], "p": 0.5, "dataset_type": ["training"]},
+    "NormalizeInstance": {"applied_to": ["im"]}
+  },
+  "postprocessing": {"binarize_prediction": {"thr": 0.5}, "keep_largest": {}}
+})";
+
+/// A data set for all tests of this file, and room for their results.
+struct World {
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("ivado-pipeline-" + std::to_string(::getpid()));
+  World() {
+    std::filesystem::create_directories(path);
+    PhantomParams params;
+    params.subjects = 4;
+    params.contrasts = {"T2w"};
+    write_phantom(data(), params);
+  }
+  ~World() { std::filesystem::remove_all(path); }
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  [[nodiscard]] std::string data() const { return (path / "data").string(); }
+  [[nodiscard]] std::string results(const std::string& name) const { return (path / name).string(); }
+};
+
+const World& world() {
+  static const World one;
+  return one;
+}
+
+template <class Experiment>
+Experiment make(const std::string& name, int workers = 1, std::string_view json = numbers) {
+  std::vector<std::string> warnings;
+  auto params = Experiment::configure(Experiment::defaults(), Json::parse(json), warnings);
+  params.loader_parameters.path_data.values = {world().data()};
+  params.loader_parameters.workers = workers;
+  params.path_output = world().results(name);
+  RuntimeOptions options;
+  options.threads = 1;
+  return Experiment(std::move(params), start_runtime(options));
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+template <class Experiment>
+int run_main(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "program");
+  std::vector<char*> pointers;
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  return ivado::main<Experiment>(static_cast<int>(pointers.size()), pointers.data());
+}
+
+}  // namespace
+
+TEST_CASE("From a BIDS folder to evaluated masks", "[train]") {
+  auto training = make<Specialised>("run");
+  const FitSummary fitted = training.train();
+  REQUIRE(fitted.epochs.size() == 2);
+  CHECK(fitted.epochs[1].training_loss < fitted.epochs[0].training_loss);
+  const std::string results = world().results("run");
+  for (const char* file :
+       {"best_model.safetensors", "final_model.safetensors", "config_file.json", "split_datasets.json",
+        "training_log.csv", "log", "my_model/my_model.json", "my_model/my_model.safetensors"})
+    if (std::string(file) != "log") CHECK(std::filesystem::exists(results + "/" + file));
+  CHECK(read_safetensors(results + "/best_model.safetensors").metadata.at("digest") == training.model_digest());
+
+  // The saved configuration is read again, without a warning and as it was, by this program and by the general one.
+  std::vector<std::string> warnings;
+  const Json saved = read_json(results + "/config_file.json");
+  CHECK(to_json(Specialised::configure(Specialised::defaults(), saved, warnings)) == to_json(training.params()));
+  const auto general = AnyExperiment::configure(AnyExperiment::defaults(), saved, warnings);
+  CHECK(general.path_output == training.params().path_output);
+  CHECK(general.default_model.n_filters == 4);
+  CHECK(warnings.empty());
+
+  const TestSummary tested = make<Specialised>("run").test();
+  REQUIRE(tested.rows.size() == 1);
+  REQUIRE(tested.mean_dice.size() == 1);
+  CHECK(tested.mean_dice[0] >= 0);
+  const std::string id = tested.rows[0].image_id;
+  CHECK(id.ends_with("_T2w"));
+  CHECK_THAT(bytes_of(tested.csv),
+             Contains("image_id,vol_pred_class0,vol_gt_class0,rvd_class0,avd_class0,dice_class0") && Contains(id));
+
+  // The prediction lies on the grid of its image.
+  const std::string subject = id.substr(0, id.find('_'));
+  const Volume image = read_volume(world().data() + "/" + subject + "/anat/" + id + ".nii.gz");
+  const Volume prediction = read_volume(tested.predictions + "/" + id + "_pred.nii.gz");
+  CHECK(prediction.geometry.shape == image.geometry.shape);
+  CHECK((prediction.geometry.affine - image.geometry.affine).cwiseAbs().maxCoeff() < 1e-4);
+  CHECK(prediction.stored_type == "uint8");
+
+  // No subject of the testing set was trained on.
+  const Json split = read_json(results + "/split_datasets.json");
+  for (const auto& name : split.at("train")) CHECK_FALSE(name.get<std::string>().starts_with(subject + "_"));
+}
+
+TEST_CASE("The same seed gives the same weights, bit for bit, with any number of workers", "[train]") {
+  (void)make<Specialised>("w1", 1).train();
+  const std::string expected = bytes_of(world().results("w1") + "/final_model.safetensors");
+  for (const int workers : {0, 2, 4}) {
+    const std::string name = "w" + std::to_string(workers);
+    (void)make<Specialised>(name, workers).train();
+    CHECK((bytes_of(world().results(name) + "/final_model.safetensors") == expected));
+  }
+  auto other = Json::parse(numbers);
+  other["seed"] = 43;
+  (void)make<Specialised>("seed", 1, other.dump()).train();
+  CHECK_FALSE(bytes_of(world().results("seed") + "/final_model.safetensors") == expected);
+}
+
+TEST_CASE("The specialised and the general program give the same files, byte for byte", "[train]") {
+  (void)make<Specialised>("special").train();
+  (void)make<AnyExperiment>("general").train();
+  const std::string special = world().results("special");
+  const std::string general = world().results("general");
+  CHECK(make<Specialised>("special").model_digest() == make<AnyExperiment>("general").model_digest());
+  CHECK((bytes_of(special + "/final_model.safetensors") == bytes_of(general + "/final_model.safetensors")));
+  (void)make<Specialised>("special").test();
+  (void)make<AnyExperiment>("general").test();
+  const auto names = names_in(special + "/pred_masks");
+  REQUIRE(names == names_in(general + "/pred_masks"));
+  REQUIRE_FALSE(names.empty());
+  for (const auto& name : names)
+    CHECK((bytes_of(special + "/pred_masks/" + name) == bytes_of(general + "/pred_masks/" + name)));
+  CHECK(bytes_of(special + "/results_eval/evaluation_3Dmetrics.csv") ==
+        bytes_of(general + "/results_eval/evaluation_3Dmetrics.csv"));
+}
+
+TEST_CASE("Segmenting takes a folder or one image", "[train]") {
+  (void)make<AnyExperiment>("segment").train();
+  const auto all = make<AnyExperiment>("segment").segment();
+  CHECK(all.size() == 4);
+  const std::string image = world().data() + "/sub-01/anat/sub-01_T2w.nii.gz";
+  REQUIRE(std::filesystem::exists(image));
+  std::vector<std::string> warnings;
+  auto params = AnyExperiment::configure(AnyExperiment::defaults(), Json::parse(numbers), warnings);
+  params.path_output = world().results("segment");
+  params.loader_parameters.path_data.values = {image};
+  const auto one = AnyExperiment(std::move(params), start_runtime({1})).segment();
+  REQUIRE(one.size() == 1);
+  CHECK(one[0].ends_with("pred_masks/sub-01_T2w_class-0_pred.nii.gz"));
+  CHECK(read_volume(one[0]).geometry.shape == read_volume(image).geometry.shape);
+}
+
+TEST_CASE("What cannot be done is said, with the exit status of its kind", "[train]") {
+  const std::string config = world().results("config.json");
+  const auto write = [&](Json json) { std::ofstream(config) << json.dump(); };
+  Json good = Json::parse(numbers);
+  good["loader_parameters"]["path_data"] = {world().data()};
+  good["path_output"] = world().results("status");
+
+  CHECK(run_main<AnyExperiment>({"--help"}) == 0);
+  CHECK(run_main<AnyExperiment>({"--keys"}) == 0);
+  CHECK(run_main<AnyExperiment>({"--version"}) == 0);
+  CHECK(run_main<AnyExperiment>({}) == 2);
+  CHECK(run_main<AnyExperiment>({"-c", world().results("nothing.json")}) == 2);
+  Json bad = good;
+  bad["loader_parameters"]["target_sufix"] = {"_seg"};
+  write(bad);
+  CHECK(run_main<AnyExperiment>({"-c", config}) == 2);
+  bad = good;
+  bad["FiLMedUnet"] = {{"applied", true}, {"metadata", "contrasts"}};
+  write(bad);
+  CHECK(run_main<AnyExperiment>({"-c", config}) == 2);
+  write(good);
+  CHECK(run_main<AnyExperiment>({"-c", config, "--test", "-po", world().results("untrained")}) == 3);
+  CHECK(run_main<AnyExperiment>({"-c", config, "-pd", world().results("no such folder")}) == 2);
+  bad = good;
+  bad["wandb"] = {{"project_name", "p"}};
+  bad["training_parameters"]["training_time"]["num_epochs"] = 1;
+  write(bad);
+  CHECK(run_main<AnyExperiment>({"-c", config, "--threads", "1", "--workers", "2", "--seed", "5"}) == 0);
+  CHECK(run_main<AnyExperiment>({"-c", config, "--test"}) == 0);
+}
+
+TEST_CASE("A file that does not agree with the type is refused", "[unit]") {
+  std::vector<std::string> warnings;
+  const auto configure = [&](const char* json) {
+    auto params = Specialised::configure(Specialised::defaults(), Json::parse(json), warnings);
+    params.path_output = world().results("refused");
+    return Specialised(std::move(params), start_runtime({1}));
+  };
+  CHECK_THROWS_WITH(configure(R"({"loader_parameters": {"slice_axis": "sagittal"}})"), Contains("slice_axis"));
+  CHECK_THROWS_WITH(
+      configure(R"({"transformation": {"NormalizeInstance": {}, "Resample": {"hspace": 1, "wspace": 1}}})"),
+      Contains("Resample") && Contains("order"));
+  CHECK_THROWS_WITH(configure(R"({"loader_parameters": {"target_suffix": ["_a", "_b"]}})"),
+                    Contains("target_suffix") && Contains("Classes"));
+  CHECK_THROWS_WITH(configure(R"({"training_parameters": {"loss": {"name": "DiceLoss"}, "batch_size": 0}})"),
+                    Contains("batch_size"));
+}
