@@ -1,4 +1,5 @@
-// What the areas of ivado_golden share: tensors of the reference values, and the report of passed, failed and skipped cases.
+// What the areas of ivado_golden share: tensors of the reference values, and the report of passed, failed and skipped
+// cases.
 // No LibTorch here: tensors.cpp alone reads the .pt files.
 #pragma once
 
@@ -45,7 +46,8 @@ class Report {
   }
   [[nodiscard]] int failed() const { return failed_; }
   void finish() {
-    for (const auto& [why, names] : skipped_why_) out_ << "skipped " << names.size() << " (" << why << "), such as " << names.front() << "\n";
+    for (const auto& [why, names] : skipped_why_)
+      out_ << "skipped " << names.size() << " (" << why << "), such as " << names.front() << "\n";
     out_ << passed_ << " passed, " << failed_ << " failed, " << skipped_ << " skipped\n";
   }
 
@@ -91,6 +93,7 @@ void metrics(const std::filesystem::path& dir, Report& report);
 void postprocessing(const std::filesystem::path& dir, Report& report);
 void models(const std::filesystem::path& dir, Report& report);
 void losses(const std::filesystem::path& dir, Report& report);
+void evaluation(const std::filesystem::path& dir, Report& report);
 /// Areas whose parts do not exist yet: counted as skipped.
 void later(const std::filesystem::path& dir, Report& report);
 

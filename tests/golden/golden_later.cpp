@@ -10,7 +10,6 @@ void later(const std::filesystem::path& dir, Report& report) {
     const ivado::Json cases = ivado::read_json(path.string());
     for (std::size_t i = 0; i < cases.size(); ++i) report.skip(file + " " + std::to_string(i), why);
   };
-  skip_all("evaluation3d.json", "lesion-wise evaluation does not exist yet");
   skip_all("uncertainty.json", "uncertainty does not exist yet");
   skip_all("segment_volume/segment_volume.json", "segment_volume with patches does not exist yet");
 }

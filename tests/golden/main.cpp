@@ -6,15 +6,19 @@
 
 int main(int argc, char** argv) {
   const std::vector<std::pair<std::string, golden::Area>> areas{
-      {"config", golden::config},   {"splits", golden::splits},   {"slices", golden::slices}, {"transforms", golden::transforms},
-      {"metrics", golden::metrics}, {"postprocessing", golden::postprocessing}, {"losses", golden::losses}, {"models", golden::models},
-      {"later", golden::later}};
+      {"config", golden::config},         {"splits", golden::splits},
+      {"slices", golden::slices},         {"transforms", golden::transforms},
+      {"metrics", golden::metrics},       {"postprocessing", golden::postprocessing},
+      {"evaluation", golden::evaluation}, {"losses", golden::losses},
+      {"models", golden::models},         {"later", golden::later}};
   std::filesystem::path dir;
   std::string only;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if (argument == "--dir" && i + 1 < argc) dir = argv[++i];
-    else if (argument == "--only" && i + 1 < argc) only = argv[++i];
+    if (argument == "--dir" && i + 1 < argc)
+      dir = argv[++i];
+    else if (argument == "--only" && i + 1 < argc)
+      only = argv[++i];
     else {
       std::cerr << "usage: ivado_golden --dir DIR [--only AREA]\n";
       return 2;

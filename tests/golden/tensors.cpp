@@ -22,12 +22,24 @@ Tensors load_tensors(const std::filesystem::path& path) {
     Tensor tensor{ivado::Array<double>(shape), {}};
     std::copy_n(dense.data_ptr<double>(), dense.numel(), tensor.values.data());
     switch (stored.scalar_type()) {
-      case at::kFloat: tensor.dtype = "float32"; break;
-      case at::kDouble: tensor.dtype = "float64"; break;
-      case at::kByte: tensor.dtype = "uint8"; break;
-      case at::kLong: tensor.dtype = "int64"; break;
-      case at::kBool: tensor.dtype = "bool"; break;
-      default: tensor.dtype = "other"; break;
+      case at::kFloat:
+        tensor.dtype = "float32";
+        break;
+      case at::kDouble:
+        tensor.dtype = "float64";
+        break;
+      case at::kByte:
+        tensor.dtype = "uint8";
+        break;
+      case at::kLong:
+        tensor.dtype = "int64";
+        break;
+      case at::kBool:
+        tensor.dtype = "bool";
+        break;
+      default:
+        tensor.dtype = "other";
+        break;
     }
     out.emplace(item.key().toStringRef(), std::move(tensor));
   }
