@@ -1,0 +1,124 @@
+# What ivado stands on, for ivado's own build and for the installed package alike.
+#
+#   ivado_check_compiler(problem)       can the compiler do it
+#   ivado_find_data_libraries(problem)  Eigen, Boost (Hana), nlohmann/json, zlib, threads, and ITK as the target ivado::itk
+#   ivado_find_torch(problem)           LibTorch as the target ivado::torch
+#   ivado_find_png(problem)             libpng
+#
+# Each leaves one sentence in `problem`, without a full stop, or an empty string where all is well. The library versions are
+# those of Debian 12; newer ones should do.
+
+# The modules of ITK that data/volume_io.hpp uses. All of ITK would also ask for GDCM's and HDF5's programs.
+set(IVADO_ITK_COMPONENTS ITKCommon ITKIOImageBase ITKIONIFTI)
+
+set(ivado_oldest_GNU 12)
+set(ivado_oldest_Clang 14)
+
+function(ivado_check_compiler problem)
+  set(${problem} "" PARENT_SCOPE)
+  set(oldest "${ivado_oldest_${CMAKE_CXX_COMPILER_ID}}")
+  if(oldest AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS oldest)
+    set(${problem}
+        "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} is too old for C++20, version ${oldest} is the oldest that works: install a newer one and name it with -DCMAKE_CXX_COMPILER=…"
+        PARENT_SCOPE)
+  elseif(NOT "cxx_std_20" IN_LIST CMAKE_CXX_COMPILE_FEATURES)
+    set(${problem}
+        "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} does not know C++20: use GCC ${ivado_oldest_GNU} or Clang ${ivado_oldest_Clang}, or newer"
+        PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(ivado_find_data_libraries problem)
+  set(${problem} "" PARENT_SCOPE)
+  set(missing "")
+  find_package(Threads QUIET)
+  foreach(
+    library
+    "Eigen3|3.4|CONFIG|Eigen3::Eigen|Eigen 3.4|libeigen3-dev"
+    "Boost|1.74|CONFIG|Boost::headers|Boost 1.74 (Hana)|libboost-dev"
+    "nlohmann_json|3.11|CONFIG|nlohmann_json::nlohmann_json|nlohmann/json 3.11|nlohmann-json3-dev"
+    "ZLIB||MODULE|ZLIB::ZLIB|zlib|zlib1g-dev")
+    string(REPLACE "|" ";" library "${library}")
+    list(POP_FRONT library package version mode target title debian)
+    if(NOT TARGET ${target})
+      find_package(${package} ${version} QUIET ${mode})
+    endif()
+    if(NOT TARGET ${target})
+      list(APPEND missing "${title} (Debian: ${debian})")
+    endif()
+  endforeach()
+  if(missing)
+    list(JOIN missing ", " missing)
+    set(${problem} "not found: ${missing}" PARENT_SCOPE)
+    return()
+  endif()
+
+  if(TARGET ivado::itk)
+    return()
+  endif()
+  if(NOT CMAKE_C_COMPILER_LOADED)
+    set(${problem} "ITK's package needs the language C beside CXX: write project(… LANGUAGES C CXX)" PARENT_SCOPE)
+    return()
+  endif()
+  # Debian's ITK prints a page about programs of GDCM that nobody needs here.
+  set(CMAKE_MESSAGE_LOG_LEVEL WARNING)
+  find_package(ITK 5.2 QUIET COMPONENTS ${IVADO_ITK_COMPONENTS})
+  if(NOT ITK_FOUND)
+    list(JOIN IVADO_ITK_COMPONENTS ", " modules)
+    set(${problem}
+        "ITK 5.2 with its modules ${modules} not found (Debian: libinsighttoolkit5-dev; else name its folder with -DITK_DIR=…)"
+        PARENT_SCOPE)
+    return()
+  endif()
+  add_library(ivado::itk INTERFACE IMPORTED GLOBAL)
+  target_include_directories(ivado::itk SYSTEM INTERFACE ${ITK_INCLUDE_DIRS})
+  target_link_libraries(ivado::itk INTERFACE ${ITK_LIBRARIES})
+endfunction()
+
+function(ivado_find_torch problem)
+  set(${problem} "" PARENT_SCOPE)
+  if(NOT TARGET ivado::torch)
+    set(CMAKE_MESSAGE_LOG_LEVEL WARNING)
+    find_package(Torch 1.13 QUIET CONFIG)
+    if(NOT Torch_FOUND)
+      set(${problem}
+          "LibTorch 1.13 or newer not found (Debian: libtorch-dev; else name the folder of its TorchConfig.cmake with -DTorch_DIR=…)"
+          PARENT_SCOPE)
+      return()
+    endif()
+    if("${TORCH_CXX_FLAGS}" MATCHES "_GLIBCXX_USE_CXX11_ABI=0")
+      set(${problem}
+          "this LibTorch is built with the C++ ABI from before 2011, which ITK and the C++ library do not share: take the build named 'cxx11 ABI'"
+          PARENT_SCOPE)
+      return()
+    endif()
+    add_library(ivado::torch INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(ivado::torch INTERFACE torch)
+    ivado_warn_of_slow_blas()
+  endif()
+endfunction()
+
+function(ivado_find_png problem)
+  set(${problem} "" PARENT_SCOPE)
+  if(NOT TARGET PNG::PNG)
+    find_package(PNG QUIET)
+  endif()
+  if(NOT TARGET PNG::PNG)
+    set(${problem} "libpng not found (Debian: libpng-dev)" PARENT_SCOPE)
+  endif()
+endfunction()
+
+# Debian's LibTorch multiplies matrices with whatever libblas.so.3 points to.
+function(ivado_warn_of_slow_blas)
+  if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" OR CMAKE_CROSSCOMPILING)
+    return()
+  endif()
+  find_file(IVADO_BLAS libblas.so.3 PATHS ${CMAKE_C_IMPLICIT_LINK_DIRECTORIES} NO_CACHE)
+  if(IVADO_BLAS)
+    file(REAL_PATH "${IVADO_BLAS}" blas)
+    if(blas MATCHES "/blas/libblas\\.so\\.3")
+      message(WARNING "ivado: LibTorch will multiply matrices with the reference BLAS (${blas}), 30 times slower than OpenBLAS: "
+                      "install libopenblas0-pthread, or choose it with 'update-alternatives --config libblas.so.3-${CMAKE_LIBRARY_ARCHITECTURE}'")
+    endif()
+  endif()
+endfunction()

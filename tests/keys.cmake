@@ -1,0 +1,18 @@
+# Holds the documentation of the configuration against what the program prints from its types:
+#   cmake -D PROGRAM=… -D FILE=examples/configuration.md -P keys.cmake
+execute_process(COMMAND "${PROGRAM}" --keys OUTPUT_VARIABLE printed RESULT_VARIABLE status)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} --keys ended with ${status}")
+endif()
+file(READ "${FILE}" document)
+string(FIND "${document}" "| key | type |" begin)
+string(SUBSTRING "${document}" ${begin} -1 documented)
+if(NOT documented STREQUAL printed)
+  message(FATAL_ERROR "the table in ${FILE} is not what ${PROGRAM} --keys prints; put its output there")
+endif()
+string(REGEX MATCHALL "\n\\| `" rows "${printed}")
+list(LENGTH rows count)
+if(count LESS 50)
+  message(FATAL_ERROR "only ${count} keys are printed")
+endif()
+message("${count} keys agree")
