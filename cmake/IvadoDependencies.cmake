@@ -4,6 +4,7 @@
 #   ivado_find_data_libraries(problem)  Eigen, Boost (Hana), nlohmann/json, zlib, threads, and ITK as the target ivado::itk
 #   ivado_find_torch(problem)           LibTorch as the target ivado::torch
 #   ivado_find_png(problem)             libpng
+#   ivado_find_onnx(problem)            ONNX with its protobuf classes, as the target ivado::onnx_libraries
 #
 # Each leaves one sentence in `problem`, without a full stop, or an empty string where all is well. The library versions are
 # those of Debian 12; newer ones should do.
@@ -106,6 +107,27 @@ function(ivado_find_png problem)
   if(NOT TARGET PNG::PNG)
     set(${problem} "libpng not found (Debian: libpng-dev)" PARENT_SCOPE)
   endif()
+endfunction()
+
+# The classes of ONNX's format and its checker. LibTorch links the same shared libraries, so both can be in one program.
+function(ivado_find_onnx problem)
+  set(${problem} "" PARENT_SCOPE)
+  if(TARGET ivado::onnx_libraries)
+    return()
+  endif()
+  find_path(IVADO_ONNX_INCLUDE onnx/onnx_pb.h)
+  find_library(IVADO_ONNX_LIBRARY onnx)
+  find_library(IVADO_ONNX_PROTO_LIBRARY onnx_proto)
+  find_library(IVADO_PROTOBUF_LIBRARY protobuf)
+  mark_as_advanced(IVADO_ONNX_INCLUDE IVADO_ONNX_LIBRARY IVADO_ONNX_PROTO_LIBRARY IVADO_PROTOBUF_LIBRARY)
+  if(NOT IVADO_ONNX_INCLUDE OR NOT IVADO_ONNX_LIBRARY OR NOT IVADO_ONNX_PROTO_LIBRARY OR NOT IVADO_PROTOBUF_LIBRARY)
+    set(${problem} "ONNX with protobuf not found (Debian: libonnx-dev, libprotobuf-dev)" PARENT_SCOPE)
+    return()
+  endif()
+  add_library(ivado::onnx_libraries INTERFACE IMPORTED GLOBAL)
+  target_include_directories(ivado::onnx_libraries SYSTEM INTERFACE "${IVADO_ONNX_INCLUDE}")
+  target_compile_definitions(ivado::onnx_libraries INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1)
+  target_link_libraries(ivado::onnx_libraries INTERFACE "${IVADO_ONNX_LIBRARY}" "${IVADO_ONNX_PROTO_LIBRARY}" "${IVADO_PROTOBUF_LIBRARY}")
 endfunction()
 
 # Debian's LibTorch multiplies matrices with whatever libblas.so.3 points to.

@@ -1,6 +1,6 @@
 # What our files need, found by following their includes at configure time.
 #
-#   ivado_needs(<file> <result>)  the libraries beyond those of ivado::data: a list of `torch` and `report`
+#   ivado_needs(<file> <result>)  the libraries beyond those of ivado::data: a list of `torch`, `report` and `onnx`
 
 function(ivado_needs file result)
   get_property(known GLOBAL PROPERTY "ivado_needs:${file}" SET)
@@ -14,6 +14,8 @@ function(ivado_needs file result)
         list(APPEND needs torch)
       elseif(line MATCHES "<png\\.h>")
         list(APPEND needs report)
+      elseif(line MATCHES "<onnx/")
+        list(APPEND needs onnx)
       elseif(line MATCHES "[<\"]([^>\"]+)[>\"]")
         set(name "${CMAKE_MATCH_1}")
         foreach(included IN ITEMS "${folder}/${name}" "${ivado_SOURCE_DIR}/include/${name}")
@@ -40,7 +42,7 @@ function(ivado_sort_by_needs prefix)
   set(torch "")
   foreach(file IN LISTS ARGN)
     ivado_needs("${file}" needs)
-    if("report" IN_LIST needs AND NOT TARGET ivado::report)
+    if(("report" IN_LIST needs AND NOT TARGET ivado::report) OR ("onnx" IN_LIST needs AND NOT TARGET ivado::onnx))
       continue()
     endif()
     if("torch" IN_LIST needs)

@@ -32,9 +32,11 @@ set(IVADO_PACKAGES
     nlohmann-json3-dev
     zlib1g-dev
     libpng-dev
+    libonnx-dev
+    libprotobuf-dev
     libopenblas0-pthread)
 # What the tests need besides.
-set(IVADO_TEST_PACKAGES catch2 clang-format time)
+set(IVADO_TEST_PACKAGES catch2 clang-format time python3-torch)
 
 function(ivado_say)
   foreach(line IN LISTS ARGN)
@@ -123,6 +125,30 @@ function(ivado_install_packages)
   if(NOT status STREQUAL "0")
     ivado_run("updating the lists of packages" ${apt} update)
     ivado_run("installing packages" ${install})
+  endif()
+endfunction()
+
+# ONNX Runtime for the tests that run exported models, in ${IVADO_BUILD_DIR}/onnxruntime: a package of npm, whose shared library
+# is in the package itself. Without network these tests are skipped.
+function(ivado_install_onnxruntime)
+  find_program(NPM npm NO_CACHE)
+  if(NOT NPM)
+    ivado_install_packages(npm)
+    find_program(NPM npm NO_CACHE)
+  endif()
+  set(folder "${IVADO_BUILD_DIR}/onnxruntime")
+  if(NOT EXISTS "${folder}/node_modules/onnxruntime-node/package.json" AND NPM)
+    file(MAKE_DIRECTORY "${folder}")
+    execute_process(COMMAND "${NPM}" install --prefix "${folder}" --ignore-scripts --no-audit --no-fund --no-save onnxruntime-node@1.30.0
+                    INPUT_FILE /dev/null RESULT_VARIABLE status)
+    if(NOT status STREQUAL "0")
+      file(REMOVE_RECURSE "${folder}/node_modules")
+    endif()
+  endif()
+  if(EXISTS "${folder}/node_modules/onnxruntime-node/package.json")
+    set(ENV{IVADO_ONNXRUNTIME_NODE} "${folder}")
+  else()
+    ivado_say("ivado ${IVADO_SCRIPT}: npm could not install onnxruntime-node: the tests that run ONNX files are skipped")
   endif()
 endfunction()
 

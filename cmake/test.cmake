@@ -2,12 +2,15 @@
 #
 #   cmake -P cmake/test.cmake
 #
-# Installs the Debian packages that are missing, builds everything with warnings as errors, prints what the compilations cost, and
+# Installs the Debian packages that are missing and npm's onnxruntime-node in the build folder, builds everything with warnings as errors, prints what the compilations cost, and
 # runs the tests through CTest. IVADO_BUILD_DIR names another build folder than build/release.
 cmake_minimum_required(VERSION 3.25)
 include("${CMAKE_CURRENT_LIST_DIR}/setup.cmake")
 
 ivado_install_packages(${IVADO_PACKAGES} ${IVADO_TEST_PACKAGES})
+if(NOT DEFINED ENV{IVADO_ONNXRUNTIME_NODE})
+  ivado_install_onnxruntime()
+endif()
 ivado_configure(-DIVADO_BUILD_EXAMPLES=ON -DIVADO_BUILD_TESTS=ON -DIVADO_BUILD_BENCH=ON -DIVADO_WARNINGS_AS_ERRORS=ON
                 -DIVADO_MEASURE_COMPILES=ON)
 file(REMOVE "${IVADO_BUILD_DIR}/compile_log.csv")

@@ -25,6 +25,7 @@ struct CommandLine {
   std::optional<int> threads;
   std::optional<int> workers;
   std::optional<std::uint64_t> seed;
+  std::optional<double> threshold_increment;  ///< step of the threshold analysis; without one there is none
   bool help = false;
   bool keys = false;    ///< print the key reference
   bool schema = false;  ///< print the JSON Schema
@@ -40,6 +41,9 @@ inline void print_usage(std::ostream& out, std::string_view program) {
          "       --segment            predict every image of the data\n"
          "  -pd, --path-data PATH...  BIDS folders; with --segment also image files\n"
          "  -po, --path-output PATH   folder of the results\n"
+         "  -t,  --thr-increment X    after training, or with --test before it: find the best threshold of the validation "
+         "set\n"
+         "                            among X, 2X, 3X … below 1, for postprocessing.binarize_prediction\n"
          "       --threads N          threads for computing; they fix the results to the last bit (default: one a "
          "core)\n"
          "       --workers N          threads that load data; results do not depend on them\n"
@@ -56,7 +60,7 @@ inline void print_usage(std::ostream& out, std::string_view program) {
 [[nodiscard]] inline CommandLine parse_command_line(std::span<const std::string> arguments) {
   const std::string doing = "reading the command line";
   const std::vector<std::string> known{"-c",          "--config", "--train",       "--test",    "--segment", "-pd",
-                                       "--path-data", "-po",      "--path-output", "--threads", "--workers", "--seed",
+                                       "--path-data", "-po",      "--path-output", "--threads", "--workers", "--seed", "-t", "--thr-increment",
                                        "--keys",      "--schema", "--version",     "-h",        "--help"};
   CommandLine line;
   std::size_t i = 0;
@@ -73,6 +77,15 @@ inline void print_usage(std::ostream& out, std::string_view program) {
     const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), result);
     if (fault != std::errc{} || end != text.data() + text.size() || result < least)
       throw usage_error(doing, option + " " + text, "give a whole number of " + std::to_string(least) + " or more");
+    return result;
+  };
+  const auto fraction = [&] {
+    const std::string option = arguments[i];
+    const std::string& text = value();
+    double result = 0;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), result);
+    if (fault != std::errc{} || end != text.data() + text.size() || !(result > 0 && result < 1))
+      throw usage_error(doing, option + " " + text, "give a number between 0 and 1, such as 0.01");
     return result;
   };
   const auto command = [&](Command chosen) {
@@ -100,6 +113,8 @@ inline void print_usage(std::ostream& out, std::string_view program) {
       line.workers = static_cast<int>(number(0));
     else if (option == "--seed")
       line.seed = static_cast<std::uint64_t>(number(0));
+    else if (option == "-t" || option == "--thr-increment")
+      line.threshold_increment = fraction();
     else if (option == "--keys")
       line.keys = true;
     else if (option == "--schema")

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
@@ -27,24 +28,53 @@
 #include "data/atomic_file.hpp"
 #include "data/batch_loader.hpp"
 #include "data/bids_loader.hpp"
+#include "data/metadata_encoder.hpp"
+#include "data/regrid.hpp"
 #include "data/split.hpp"
 #include "data/volume_io.hpp"
 #include "infer/predict.hpp"
+#include "interop/plot_threshold.hpp"
+#include "interop/python_checkpoint.hpp"
 #include "interop/safetensors.hpp"
 #include "loss/loss.hpp"
+#include "metric/classification.hpp"
 #include "metric/evaluation.hpp"
+#include "metric/keypoints.hpp"
+#include "metric/threshold_analysis.hpp"
 #include "model/any_model.hpp"
 #include "model/net.hpp"
+#include "postprocess/binarize.hpp"
 #include "postprocess/concept.hpp"
+#include "postprocess/keypoints.hpp"
 #include "profile/profiler.hpp"
 #include "runtime.hpp"
 #include "train/logger.hpp"
 #include "train/optimizer.hpp"
 #include "train/scheduler.hpp"
 #include "train/trainer.hpp"
+#include "train/transfer.hpp"
 #include "version.hpp"
 
 namespace ivado {
+
+/// Writes a trained model in another format, beside its safetensors.
+///
+/// Requirements: `extension` (".onnx"); a call with the path, the recorded graph, the weights and what is to be said of
+/// the model. Models: OnnxExporter (interop/onnx.hpp). A pipeline has none unless it is named.
+template <class T>
+concept Exporter = std::default_initializable<T> &&
+    requires(const T& exporter, const std::string& path, const graph::Graph& graph, const nn::Weights& weights) {
+  { T::extension } -> std::convertible_to<std::string_view>;
+  exporter(path, graph, weights);
+};
+
+/// Exports nothing.
+struct NoExporter {
+  static constexpr std::string_view extension = "";
+  void operator()(const std::string&, const graph::Graph&, const nn::Weights&) const noexcept {}
+};
+
+static_assert(Exporter<NoExporter>);
 
 namespace detail {
 
@@ -65,6 +95,8 @@ template <class T>
 using IsProfiler = std::bool_constant<Profiler<T>>;
 template <class T>
 using IsLogger = std::bool_constant<Logger<T>>;
+template <class T>
+using IsExporter = std::bool_constant<Exporter<T>>;
 
 template <class T>
 consteval void explain_loader() {
@@ -137,6 +169,16 @@ consteval void explain_fit() {
       "ivado: loader and model differ in their channels: give the loader Channels<N> and the model N input channels");
   static_assert(Loader::classes == dynamic || Model::classes == dynamic || Loader::classes == Model::classes,
                 "ivado: loader and model differ in their classes: give the loader Classes<N> and the model N classes");
+  static_assert(!(condition_of<Model>() == ConditionKind::metadata && !loader_gives_metadata<Loader>),
+                "ivado: a FiLM model needs metadata: give the loader the option Metadata");
+  static_assert(!(condition_of<Model>() == ConditionKind::presence && !loader_gives_presence<Loader>),
+                "ivado: a HeMIS model needs a loader of several contrasts: give it Channels<N> and MissingContrasts");
+}
+template <class Model, class LossFunction>
+consteval void explain_task() {
+  static_assert(tasks_of<Model>().meets(tasks_of<LossFunction>()),
+                "ivado: model and loss have no task in common: take a loss for what the model predicts, such as "
+                "BinaryCrossEntropyLoss for classification, L2loss for key points, DiceLoss for segmentation");
 }
 
 /// A 64-bit digest of a text (FNV-1a: Fowler, Noll and Vo) as 16 hexadecimal digits.
@@ -170,20 +212,23 @@ void for_each_element(std::type_identity<One> one, const Visit& visit) {
 
 /// What a test reached.
 struct TestSummary {
-  std::vector<EvaluationRow> rows;  ///< one an image
-  std::vector<double> mean_dice;    ///< one a class, over the images where it is defined
-  std::string csv;                  ///< path of the table
-  std::string predictions;          ///< folder of the predictions
+  Task task = Task::segmentation;
+  std::vector<EvaluationRow> rows;       ///< one an image; none for a classifier
+  std::vector<double> mean_dice;         ///< one a class, over the images where it is defined
+  ClassificationSummary classification;  ///< of a classifier
+  std::map<std::int64_t, KeypointScore> keypoints;  ///< by class over all images, of a model of key points
+  std::string csv;                       ///< path of the table
+  std::string predictions;               ///< folder of the predictions
 };
 
-/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler and Logger behind them in any order.
+/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler, Logger and Exporter behind them in any order.
 ///
 /// @tparam DataLoader  where samples come from: `BidsLoader<Slices<Axis::axial>>`
 /// @tparam Augment     the chain of transforms: `Compose<Resample, CenterCrop, NormalizeInstance>`
 /// @tparam Model       an architecture of ivado or a torch::nn::Module
 /// @tparam LossFunction  what is minimised
 /// @tparam PostProc    what is done to a prediction: `PostProcess<Binarize>`
-/// @tparam Rest        by concept; the defaults are Adam, CosineAnnealing, NoProfiler, ConsoleLogger
+/// @tparam Rest        by concept; the defaults are Adam, CosineAnnealing, NoProfiler, ConsoleLogger, NoExporter
 ///
 /// What does not fit together does not compile, and says why in one sentence that begins with "ivado:".
 /// Example: examples/segment_2d.cpp
@@ -196,9 +241,10 @@ class Pipeline {
     detail::explain_loss<LossFunction>();
     detail::explain_postprocess<PostProc>();
     detail::explain_fit<DataLoader, Model>();
-    static_assert(((Optimizer<Rest> || Scheduler<Rest> || Profiler<Rest> || Logger<Rest>)&&...),
-                  "ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler and a "
-                  "Logger; one of those given is none of them");
+    detail::explain_task<Model, LossFunction>();
+    static_assert(((Optimizer<Rest> || Scheduler<Rest> || Profiler<Rest> || Logger<Rest> || Exporter<Rest>)&&...),
+                  "ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger "
+                  "and an Exporter; one of those given is none of them");
     return true;
   }();
   static_assert(explained);
@@ -208,6 +254,7 @@ class Pipeline {
   using SchedulerPolicy = typename detail::FirstPolicy<detail::IsScheduler, CosineAnnealing, Rest...>::type;
   using ProfilerPolicy = typename detail::FirstPolicy<detail::IsProfiler, NoProfiler, Rest...>::type;
   using LoggerPolicy = typename detail::FirstPolicy<detail::IsLogger, ConsoleLogger, Rest...>::type;
+  using ExporterPolicy = typename detail::FirstPolicy<detail::IsExporter, NoExporter, Rest...>::type;
   /// The whole configuration: ivadomed's tree, with the sections of this pipeline's policies.
   using Params = Configuration<SplitParams, typename Augment::Params, typename PostProc::Params>;
 
@@ -218,6 +265,7 @@ class Pipeline {
       if (Model::name != "any") params.default_model.name = std::string(Model::name);
     if constexpr (requires { Model::depth; })
       if (Model::depth != dynamic) params.default_model.depth = Model::depth;
+    if constexpr (Architecture<Model>) params.default_model.is_2d = Model::dimension == 2;
     if (LossFunction::name != "any") {
       params.training_parameters.loss = to_json(typename LossFunction::Params{});
       params.training_parameters.loss["name"] = std::string(LossFunction::name);
@@ -268,7 +316,10 @@ class Pipeline {
   Pipeline(Params params, Runtime runtime)
       : params_(std::move(params)),
         runtime_(std::move(runtime)),
-        loader_(params_.loader_parameters),
+        section_(from_json<ModelParameters>(resolve_model(to_json(params_), params_.command), "default_model")),
+        traits_(traits()),
+        task_(task()),
+        loader_(make_loader()),
         augment_(params_.transformation),
         postprocess_(params_.postprocessing) {
     std::error_code fault;
@@ -288,7 +339,12 @@ class Pipeline {
   FitSummary train() {
     auto [cases, split] = split_data(Command::train, params_.loader_parameters.contrast_params.training_validation);
     write_split(output("split_datasets.json"), split, cases);
-    write_file_atomically(output("config_file.json"), saved(params_).dump(4) + "\n");
+    write_configuration();
+    if (takes_metadata()) {
+      encoder_ = MetadataEncoder::fit(chosen(cases, split.training), section_.metadata.value_or(""));
+      logger_.info(encoder_->describe());
+      set_conditions(cases);
+    }
     auto training_set = make_set(chosen(cases, split.training), Stage::training);
     auto validation_set = make_set(chosen(cases, split.validation), Stage::validation);
     if (training_set->size() == 0)
@@ -297,11 +353,13 @@ class Pipeline {
     if (validation_set->size() == 0)
       logger_.warning("the validation set is empty: the best state is that of the lowest training loss");
     auto net = make_net();
+    start_from_trained(net);
     net.to(runtime_.device);
     logger_.info("model: " + std::to_string(value_count(net.trained())) + " trained values");
     const auto& training = params_.training_parameters;
     const auto epochs = static_cast<int>(training.training_time.num_epochs);
-    const SchedulerPolicy schedule(scheduler_params(), training.scheduler.initial_lr, epochs);
+    const auto schedule = make_scheduler<SchedulerPolicy>(to_json(training.scheduler.lr_scheduler),
+                                                          training.scheduler.initial_lr, epochs);
     OptimizerPolicy optimizer(typename OptimizerPolicy::Params{}, net.trained());
     BatchLoader<Set> batches(*training_set, batch_options(true));
     std::unique_ptr<BatchLoader<Set>> validation;
@@ -310,14 +368,12 @@ class Pipeline {
     auto observer = make_observer(net, epochs);
     const FitOptions options{epochs, static_cast<int>(training.training_time.early_stopping_patience),
                              training.training_time.early_stopping_epsilon, params_.seed, runtime_.device};
-    const FitSummary summary = fit(net, make_loss<LossFunction>(training.loss), optimizer, schedule, profiler_, batches,
-                                   validation.get(), options, observer);
+    const FitSummary summary = fit(net, loss(), optimizer, schedule, profiler_, batches, validation.get(), options,
+                                   observer);
     save(net, output("final_model.safetensors"), summary.epochs.back());
-    const std::string package = output(params_.model_name);
-    std::filesystem::create_directories(package);
-    write_file_atomically(package + "/" + params_.model_name + ".json", saved(params_).dump(4) + "\n");
-    write_safetensors(package + "/" + params_.model_name + ".safetensors",
-                      read_safetensors(output("best_model.safetensors")));
+    const nn::Weights best = read_safetensors(output("best_model.safetensors"));
+    write_safetensors(package(".safetensors"), best);
+    export_model(net.model(), best, *training_set);
     if (summary.stopped_early)
       logger_.info("stopped early: no improvement in " +
                    std::to_string(training.training_time.early_stopping_patience) + " epochs in a row");
@@ -326,31 +382,87 @@ class Pipeline {
     return summary;
   }
 
+  /// Finds the threshold of the best state's predictions on the validation set, without post-processing, and takes it for
+  /// the step `binarize_prediction` (metrics: Dice of each volume; of a classifier recall + specificity - 1).
+  ///
+  /// ivadomed takes training and validation sets together (known-problems B6.19). Writes `threshold_analysis.csv` and
+  /// `threshold_analysis.svg`, and the saved configurations anew.
+  /// @param increment  distance of the thresholds
+  /// @throws Error (data) if there are no weights or no validation images
+  ThresholdResult analyse_thresholds(double increment) {
+    const bool is_classifier = task_ == Task::classification;
+    ThresholdAnalysis analysis(increment,
+                               is_classifier ? ThresholdMetric::recall_specificity : ThresholdMetric::dice);
+    nn::Weights weights = trained_weights();
+    auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.training_validation);
+    set_conditions(cases);
+    auto set = make_set(chosen(cases, split.validation), Stage::testing);
+    if (set->size() == 0)
+      throw data_error("analysing thresholds", "no image is in the validation set", "look at split_dataset");
+    auto net = trained_net(weights);
+    if (is_classifier) {
+      const auto records = classify_all(net, *set);
+      const auto n = static_cast<std::int64_t>(records.size());
+      Array<float> probabilities({classes(), n});
+      Array<float> truth({classes(), n});
+      for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t c = 0; c < classes(); ++c) {
+          probabilities[c * n + i] = records[static_cast<std::size_t>(i)].probability[static_cast<std::size_t>(c)];
+          truth[c * n + i] = records[static_cast<std::size_t>(i)].truth[static_cast<std::size_t>(c)];
+        }
+      analysis.add(std::as_const(probabilities).view(), std::as_const(truth).view(), "the validation set");
+    } else {
+      predict_all(
+          net, *set,
+          [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
+            const Array<float> truth = truth_of(one, geometry);
+            analysis.add(prediction.voxels.view(), truth.view(), one.id);
+          },
+          false);
+    }
+    const ThresholdResult result = analysis.result();
+    write_threshold_csv(output("threshold_analysis.csv"), result);
+    write_threshold_plot(output("threshold_analysis.svg"), result);
+    logger_.info("best threshold on the validation set: " + detail::text(result.pooled.optimum) + " (curves in " +
+                 output("threshold_analysis.svg") + ")");
+    if (!is_classifier) take_threshold(result.pooled.optimum);
+    return result;
+  }
+
   /// Predicts the testing set with the best state, writes each prediction on the grid of its image as
-  /// `pred_masks/<image>_pred.nii.gz`
-  /// and the metrics of each image to `results_eval/evaluation_3Dmetrics.csv`.
+  /// `pred_masks/<image>_pred.nii.gz` and the metrics of each image to `results_eval/evaluation_3Dmetrics.csv`.
+  ///
+  /// A classifier gives the probabilities of each sample in `results_eval/classification.csv` instead. A model of key
+  /// points gives the points of each heat map in `pred_masks/<image>_pred.csv` as well, with their distances to the true
+  /// ones in `results_eval/keypoints.csv`.
   ///
   /// The testing set is that of the training in the output folder (`split_datasets.json`), so that no image was
   /// trained on; without
   /// that file it is drawn as for a training.
   /// @throws Error (data) if there are no weights or no test images
   TestSummary test() {
+    nn::Weights weights = trained_weights();
     auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.testing);
+    set_conditions(cases);
     auto testing_set = make_set(chosen(cases, split.testing), Stage::testing);
     if (testing_set->volumes() == 0)
       throw data_error("testing", "no image is in the testing set",
                        "look at split_dataset and at " + output("left_out.csv"));
-    auto net = trained_net();
+    auto net = trained_net(weights);
     TestSummary summary;
+    summary.task = task_;
+    std::filesystem::create_directories(output("results_eval"));
+    if (task_ == Task::classification) return test_classifier(net, *testing_set, std::move(summary));
     summary.predictions = output("pred_masks");
     summary.csv = output("results_eval/evaluation_3Dmetrics.csv");
     std::filesystem::create_directories(summary.predictions);
-    std::filesystem::create_directories(output("results_eval"));
+    std::string table = "image_id,class,true,predicted,matched,mean_error_mm,median_error_mm\n";
     predict_all(net, *testing_set, [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
       write_prediction(summary.predictions + "/" + one.id + "_pred.nii.gz", prediction, geometry);
       [[maybe_unused]] const auto scope = profiler_.scope(Unit::evaluation);
-      summary.rows.push_back(
-          evaluate(prediction, truth_of(one, geometry).view(), params_.evaluation_parameters, one.id));
+      const Array<float> truth = truth_of(one, geometry);
+      summary.rows.push_back(evaluate(prediction, truth.view(), params_.evaluation_parameters, one.id));
+      if (task_ == Task::keypoints) score_points(one, geometry, prediction, truth, summary, table);
     });
     std::sort(summary.rows.begin(), summary.rows.end(),
               [](const auto& a, const auto& b) { return a.image_id < b.image_id; });
@@ -363,6 +475,13 @@ class Pipeline {
                    (column.defined > 1 ? " ± " + detail::fixed(column.standard_deviation, 4) : "") + " over " +
                    std::to_string(column.defined) + " volumes");
     }
+    if (task_ == Task::keypoints) {
+      write_file_atomically(output("results_eval/keypoints.csv"), table);
+      for (const auto& [index, score] : summary.keypoints)
+        logger_.info("key points of class " + std::to_string(index) + ": " +
+                     detail::text(score.matched(), " of ", score.truth, " found, ", score.false_points(),
+                                  " false, mean error ", detail::fixed(score.mean_error_mm(), 2), " mm"));
+    }
     logger_.info("predictions: " + summary.predictions);
     logger_.info("metrics:     " + summary.csv);
     return summary;
@@ -373,20 +492,33 @@ class Pipeline {
   /// @return the paths that were written
   /// @throws Error (data) if there are no weights or no images
   std::vector<std::string> segment() {
+    nn::Weights weights = trained_weights();
     std::vector<Case> cases = cases_to_segment();
     if (cases.empty())
       throw data_error("segmenting", "there is no image of the contrasts asked for",
                        "look at contrast_params.testing and at " + output("left_out.csv"));
+    set_conditions(cases);
     auto set = make_set(std::move(cases), Stage::testing);
-    auto net = trained_net();
+    auto net = trained_net(weights);
     const std::string folder = output("pred_masks");
     std::filesystem::create_directories(folder);
     std::vector<std::string> written;
+    if (task_ == Task::classification) {
+      written.push_back(folder + "/classification.csv");
+      write_classification_csv(written.back(), classify_all(net, *set));
+      logger_.info("wrote " + written.back());
+      return written;
+    }
     predict_all(net, *set, [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
       for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c) {
         written.push_back(folder + "/" + one.id + "_class-" + std::to_string(c) + "_pred.nii.gz");
         write_volume(written.back(), prediction.voxels.view().select(0, c), geometry,
                      prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+        logger_.info("wrote " + written.back());
+      }
+      if (task_ == Task::keypoints) {
+        written.push_back(folder + "/" + one.id + "_pred.csv");
+        write_keypoints(written.back(), find_keypoints(prediction.voxels.view(), geometry));
         logger_.info("wrote " + written.back());
       }
     });
@@ -395,12 +527,15 @@ class Pipeline {
   }
 
   /// Runs the command of the configuration.
-  void run() {
+  /// @param threshold_increment  of the threshold analysis after a training or before a test; without it there is none
+  void run(const std::optional<double>& threshold_increment = {}) {
     switch (params_.command) {
       case Command::train:
         train();
+        if (threshold_increment) analyse_thresholds(*threshold_increment);
         break;
       case Command::test:
+        if (threshold_increment) analyse_thresholds(*threshold_increment);
         test();
         break;
       case Command::segment:
@@ -416,9 +551,9 @@ class Pipeline {
   /// not paths,
   /// threads or the number of epochs.
   [[nodiscard]] std::string model_digest() const {
-    const Json all{{"model", to_json(model_section())},
+    const Json all{{"model", to_json(section_)},
                    {"transformation", to_json(params_.transformation)},
-                   {"loss", describe_loss(make_loss<LossFunction>(params_.training_parameters.loss))},
+                   {"loss", describe_loss(loss())},
                    {"axis", to_json(params_.loader_parameters.slice_axis)},
                    {"targets", to_json(params_.loader_parameters.target_suffix)},
                    {"multichannel", params_.loader_parameters.multichannel},
@@ -433,6 +568,18 @@ class Pipeline {
 
   [[nodiscard]] std::string output(const std::string& name) const {
     return (std::filesystem::path(params_.path_output) / name).string();
+  }
+  /// A file of the packaged model.
+  [[nodiscard]] std::string package(const std::string& extension) const {
+    return output(params_.model_name + "/" + params_.model_name + extension);
+  }
+
+  /// Writes the configuration to the output folder and the package.
+  void write_configuration() const {
+    const std::string text = saved(params_).dump(4) + "\n";
+    write_file_atomically(output("config_file.json"), text);
+    std::filesystem::create_directories(output(params_.model_name));
+    write_file_atomically(package(".json"), text);
   }
 
   [[nodiscard]] static std::int64_t value_count(const std::vector<at::Tensor>& tensors) {
@@ -511,7 +658,7 @@ class Pipeline {
                         "give a BIDS folder with all contrasts");
     if (!roots.empty()) {
       LeftOutList left_out;
-      auto found = DataLoader(loader_parameters).cases(false, loader_parameters.contrast_params.testing, left_out);
+      auto found = make_loader(loader_parameters).cases(false, loader_parameters.contrast_params.testing, left_out);
       std::move(found.begin(), found.end(), std::back_inserter(cases));
       report(left_out);
     }
@@ -559,7 +706,11 @@ class Pipeline {
     Array<float> truth = zeros(geometry.shape.prepended(static_cast<std::int64_t>(one.labels.size())));
     for (std::size_t c = 0; c < one.labels.size(); ++c) {
       if (one.labels[c].empty()) continue;
-      const Volume label = read_volume(one.labels[c]);
+      Volume label = read_volume(one.labels[c]);
+      const auto& loader = params_.loader_parameters;
+      if (loader.allow_regrid && (!(label.geometry.shape == geometry.shape) ||
+                                  corner_distance_mm(label.geometry, geometry) > loader.grid_tolerance_mm))
+        label = regrid(label, geometry, !loader.soft_gt);
       copy(label.view(), truth.view().select(0, static_cast<std::int64_t>(c)));
     }
     if (!params_.loader_parameters.soft_gt)
@@ -569,45 +720,157 @@ class Pipeline {
 
   // -- model
 
-  [[nodiscard]] int channels() const {
-    return params_.loader_parameters.multichannel
-               ? static_cast<int>(params_.loader_parameters.contrast_params.training_validation.size())
-               : 1;
+  /// @throws Error (usage) if the model is one of volumes and the loader makes slices, or the model is not known
+  [[nodiscard]] ModelTraits traits() const {
+    if constexpr (Architecture<Model>)
+      if (section_.is_2d != (DataLoader::dimension == 2))
+        throw usage_error("building the model",
+                          section_.name + (section_.is_2d ? " works on slices" : " works on 3-D sub-volumes") +
+                              ", the loader of this program gives " +
+                              (DataLoader::dimension == 2 ? "slices" : "sub-volumes"),
+                          "choose a model of the other kind (default_model.is_2d)");
+    return model_traits<Model>(section_);
   }
-  [[nodiscard]] int classes() const {
-    return std::max(1, static_cast<int>(params_.loader_parameters.target_suffix.classes()));
+  /// What this run predicts: heat maps where the configuration says so, or the model is for nothing else.
+  [[nodiscard]] Task task() const {
+    if (traits_.tasks.meets(Task::keypoints) &&
+        params_.evaluation_parameters.keypoints.value_or(!traits_.tasks.meets(Task::segmentation)))
+      return Task::keypoints;
+    return traits_.tasks.meets(Task::segmentation) ? Task::segmentation : Task::classification;
+  }
+  /// True if the condition of the model is metadata.
+  [[nodiscard]] bool takes_metadata() const {
+    return traits_.condition == ConditionKind::metadata ||
+           (traits_.condition == ConditionKind::any && section_.metadata.has_value());
   }
 
-  /// `default_model` with what the applied section overrides.
-  [[nodiscard]] ModelParameters model_section() const {
-    return from_json<ModelParameters>(resolve_model(to_json(params_), params_.command), "default_model");
+  /// The loader, told what the model needs.
+  [[nodiscard]] DataLoader make_loader() const { return make_loader(params_.loader_parameters); }
+  [[nodiscard]] DataLoader make_loader(const typename DataLoader::Params& parameters) const {
+    if constexpr (std::constructible_from<DataLoader, const typename DataLoader::Params&, ModelNeeds>) {
+      ModelNeeds needs;
+      needs.image_labels = task_ == Task::classification;
+      needs.missing_contrasts = traits_.condition == ConditionKind::presence;
+      if (needs.missing_contrasts) {
+        needs.channels = contrasts();
+        needs.target_contrasts = section_.target_lst;
+        needs.missing_probability = section_.missing_probability.value_or(0);
+        needs.missing_probability_growth = section_.missing_probability_growth.value_or(1);
+      }
+      return DataLoader(parameters, needs);
+    } else {
+      return DataLoader(parameters);
+    }
+  }
+  /// The contrasts of a HeMIS model, one a channel.
+  [[nodiscard]] std::vector<std::string> contrasts() const {
+    return section_.contrasts.empty() ? params_.loader_parameters.contrast_params.training_validation
+                                      : section_.contrasts;
+  }
+
+  [[nodiscard]] NetworkShape shape() const {
+    return network_shape(section_, params_.loader_parameters, traits_.condition,
+                         encoder_ ? static_cast<int>(encoder_->size()) : 0);
+  }
+  [[nodiscard]] int channels() const { return shape().in_channels; }
+  [[nodiscard]] int classes() const { return shape().classes; }
+
+  /// The loss that the configuration names.
+  /// @throws Error (usage) if it is none for what the model predicts
+  [[nodiscard]] LossFunction loss() const {
+    LossFunction out = make_loss<LossFunction>(params_.training_parameters.loss);
+    if (!tasks_of_loss(out).meets(task_))
+      throw usage_error("reading the configuration key training_parameters.loss.name",
+                        "the loss " + params_.training_parameters.loss.value("name", std::string()) +
+                            " is not for what the model " + section_.name + " predicts",
+                        task_ == Task::classification ? "take BinaryCrossEntropyLoss"
+                        : task_ == Task::keypoints    ? "take L2loss or AdapWingLoss"
+                                                      : "take DiceLoss");
+    return out;
   }
 
   [[nodiscard]] auto make_net() const {
     if constexpr (Architecture<Model>) {
-      return Net<Model>(make_model<Model>(model_section(), channels(), classes()), params_.seed);
+      ModelParameters section = section_;
+      if (traits_.condition == ConditionKind::presence) section.contrasts = contrasts();
+      return Net<Model>(make_model<Model>(section, shape()), params_.seed);
     } else {
       torch::manual_seed(params_.seed);
       return ModuleNet<Model>(std::make_shared<Model>());
     }
   }
 
-  [[nodiscard]] auto trained_net() {
-    std::string path = output("best_model.safetensors");
-    if (!std::filesystem::exists(path)) path = output(params_.model_name + "/" + params_.model_name + ".safetensors");
-    if (!std::filesystem::exists(path))
+  /// Transfer learning, where the configuration asks for it.
+  template <class AnyNet>
+  void start_from_trained(AnyNet& net) {
+    const auto& from = params_.training_parameters.transfer_learning;
+    if (!from.retrain_model) return;
+    const TransferSummary done =
+        transfer(net, read_weights(*from.retrain_model), from.retrain_fraction, from.reset, *from.retrain_model,
+                 params_.seed);
+    logger_.info("transfer from " + *from.retrain_model + ": " + std::to_string(done.first_trained) + " of " +
+                 std::to_string(done.layers) + " layers are frozen, the others are trained" +
+                 (done.reset ? " anew" : ""));
+    if (done.first_trained == done.layers) logger_.warning("retrain_fraction leaves no layer to train: nothing will change");
+  }
+
+  /// Conditions of a FiLM model for each case, by the encoder of the training.
+  void set_conditions(std::vector<Case>& cases) {
+    if (!encoder_) return;
+    std::map<std::string, std::size_t> unknown;
+    for (auto& one : cases) {
+      if (!encoder_->encodes(one))
+        throw data_error("conditioning the model on " + encoder_->metadata(), one.id + " has no such metadata",
+                         "leave the image out, or complete its metadata");
+      one.condition = encoder_->encode(one);
+      if (const auto value = encoder_->unknown(one)) ++unknown[*value];
+    }
+    for (const auto& [value, count] : unknown)
+      logger_.warning("the training had no " + encoder_->metadata() + " " + value + ": " + std::to_string(count) +
+                      " images are predicted without that condition");
+  }
+
+  /// The weights of the best state. They bring the encoder of the metadata.
+  [[nodiscard]] nn::Weights trained_weights() {
+    weights_path_ = output("best_model.safetensors");
+    if (!std::filesystem::exists(weights_path_)) weights_path_ = package(".safetensors");
+    if (!std::filesystem::exists(weights_path_))
       throw data_error("loading the model", output("best_model.safetensors") + " does not exist",
                        "train first, or name the folder of a training with -po");
+    nn::Weights weights = read_safetensors(weights_path_);
+    if (const auto said = weights.metadata.find("condition"); said != weights.metadata.end())
+      encoder_ = MetadataEncoder::from_json(Json::parse(said->second));
+    else if (takes_metadata())
+      throw data_error("loading the weights " + weights_path_, "they do not say how the metadata is encoded",
+                       "train the model with ivado");
+    return weights;
+  }
+  [[nodiscard]] auto trained_net(const nn::Weights& weights) {
     auto net = make_net();
-    const nn::Weights weights = read_safetensors(path);
-    load_weights(net, weights, path);
+    load_weights(net, weights, weights_path_);
     net.to(runtime_.device);
-    logger_.info("weights: " + path);
+    logger_.info("weights: " + weights_path_);
     if (const auto said = weights.metadata.find("digest");
         said != weights.metadata.end() && said->second != model_digest())
       logger_.warning("the weights were trained with another configuration of model, transforms or labels (digest " +
                       said->second + ", now " + model_digest() + ")");
     return net;
+  }
+
+  /// Writes the packaged model in the exporter's format as well.
+  template <class Chosen>
+  void export_model(const Chosen& model, const nn::Weights& weights, const Set& set) {
+    if constexpr (!ExporterPolicy::extension.empty()) {
+      if constexpr (Architecture<Chosen>) {
+        const std::string path = package(std::string(ExporterPolicy::extension));
+        const auto sample = set.get(0, 0).sample;
+        ExporterPolicy{}(path, graph::record(model, sample.image.voxels.shape().prepended(1)), weights);
+        logger_.info("exported: " + path);
+      } else {
+        logger_.info("a torch::nn::Module has no graph: it is not exported as " +
+                     std::string(ExporterPolicy::extension));
+      }
+    }
   }
 
   template <class AnyNet>
@@ -617,16 +880,11 @@ class Pipeline {
                         {"digest", model_digest()},
                         {"epoch", std::to_string(epoch.epoch)},
                         {"validation_loss", detail::text(epoch.validation_loss)}};
+    if (encoder_) weights.metadata["condition"] = encoder_->to_json().dump();
     write_safetensors(path, weights);
   }
 
   // -- training
-
-  [[nodiscard]] typename SchedulerPolicy::Params scheduler_params() const {
-    typename SchedulerPolicy::Params out;
-    if constexpr (requires { out.eta_min; }) out.eta_min = params_.training_parameters.scheduler.lr_scheduler.eta_min;
-    return out;
-  }
 
   template <class AnyNet>
   struct Observer {
@@ -662,15 +920,78 @@ class Pipeline {
   // -- testing
 
   template <class AnyNet, class Done>
-  void predict_all(AnyNet& net, const Set& set, const Done& done) {
+  void predict_all(AnyNet& net, const Set& set, const Done& done, bool postprocessed = true) {
     predict(
         net, set, augment_, batch_options(false), classes(), runtime_.device, profiler_,
         [&](std::size_t volume, Prediction prediction) {
           [[maybe_unused]] const auto scope = profiler_.scope(Unit::postprocessing);
-          postprocess_(prediction);
+          if (postprocessed) postprocess_(prediction);
           done(set.case_of(volume), set.geometry_of(volume), prediction);
         },
         [&](std::int64_t batch, std::int64_t batches) { logger_.progress("predicting", batch, batches, {}); });
+  }
+
+  /// The probabilities and the truth of every sample.
+  template <class AnyNet>
+  [[nodiscard]] std::vector<ClassificationRecord> classify_all(AnyNet& net, const Set& set) {
+    std::vector<ClassificationRecord> records;
+    classify(
+        net, set, batch_options(false), runtime_.device, profiler_,
+        [&](const Origin& origin, std::span<const float> probability, std::span<const float> truth) {
+          records.push_back({set.case_of(static_cast<std::size_t>(origin.volume)).id + "_slice-" +
+                                 std::to_string(origin.slice),
+                             {probability.begin(), probability.end()},
+                             {truth.begin(), truth.end()}});
+        },
+        [&](std::int64_t batch, std::int64_t batches) { logger_.progress("predicting", batch, batches, {}); });
+    return records;
+  }
+
+  template <class AnyNet>
+  [[nodiscard]] TestSummary test_classifier(AnyNet& net, const Set& set, TestSummary summary) {
+    const auto records = classify_all(net, set);
+    summary.csv = output("results_eval/classification.csv");
+    write_classification_csv(summary.csv, records);
+    summary.classification = classification_summary(records);
+    for (std::size_t c = 0; c < summary.classification.classes.size(); ++c) {
+      const auto& scores = summary.classification.classes[c];
+      logger_.info("class " + std::to_string(c) + ": log loss " + detail::fixed(scores.log_loss, 4) + ", accuracy " +
+                   detail::fixed(scores.accuracy, 4) + ", AUC " + detail::fixed(scores.auc, 4) + " over " +
+                   std::to_string(records.size()) + " samples, " +
+                   std::to_string(summary.classification.positives[c]) + " of them of the class");
+    }
+    logger_.info("metrics:     " + summary.csv);
+    return summary;
+  }
+
+  /// Writes the key points of a heat map and compares them with the true ones.
+  void score_points(const Case& one, const Geometry& geometry, const Prediction& prediction,
+                    const Array<float>& truth, TestSummary& summary, std::string& table) {
+    const auto points = find_keypoints(prediction.voxels.view(), geometry);
+    write_keypoints(summary.predictions + "/" + one.id + "_pred.csv", points);
+    for (const auto& [index, score] : score_keypoints_by_class(points, find_keypoints(truth.view(), geometry),
+                                                               params_.evaluation_parameters.keypoint_distance_mm)) {
+      table += detail::csv_text(one.id) + "," +
+               detail::text(index, ",", score.truth, ",", score.predicted, ",", score.matched(), ",",
+                            detail::csv_number(score.mean_error_mm()), ",",
+                            detail::csv_number(score.median_error_mm()), "\n");
+      summary.keypoints[index].add(score);
+    }
+  }
+
+  /// Makes a threshold that of the step binarize_prediction.
+  void take_threshold(double threshold) {
+    using Steps = typename PostProc::Params;
+    Json steps = to_json(params_.postprocessing);
+    const std::string step(Binarize::name);
+    if constexpr (!requires(Steps& chain) { chain.template add<Binarize>(); }) {
+      if (!steps.contains(step))
+        return logger_.info("this program's post-processing has no " + step + ": the threshold is only reported");
+    }
+    steps[step]["thr"] = threshold;
+    params_.postprocessing = from_json<Steps>(steps, "postprocessing");
+    postprocess_ = PostProc(params_.postprocessing);
+    write_configuration();
   }
 
   /// One class as a 3-D file, several as a 4-D one with the class last; masks as uint8, soft predictions as float32.
@@ -686,6 +1007,11 @@ class Pipeline {
   Runtime runtime_;
   [[no_unique_address]] LoggerPolicy logger_;
   [[no_unique_address]] ProfilerPolicy profiler_;
+  ModelParameters section_;  // of the chosen model
+  ModelTraits traits_;
+  Task task_;
+  std::optional<MetadataEncoder> encoder_;  // of the condition, where the model takes metadata
+  std::string weights_path_;
   DataLoader loader_;
   Augment augment_;
   PostProc postprocess_;
@@ -735,7 +1061,7 @@ int main(int argc, char** argv, std::string_view configuration = {}) {
     options.gpu_ids = params.gpu_ids;
     for (const auto& warning : warnings) std::cerr << warning << "\n";
     Experiment experiment(std::move(params), start_runtime(options));
-    experiment.run();
+    experiment.run(line.threshold_increment);
     return 0;
   } catch (const Error& error) {
     std::cerr << program << ": error: " << error.what() << "\n";

@@ -48,6 +48,7 @@ enum RandomStream : std::uint32_t {
   stream_dropout,             ///< dropout masks
   stream_rater,               ///< choice among several raters
   stream_phantom,             ///< the embedded data set
+  stream_contrasts,           ///< contrasts that are hidden while training
   stream_user,                ///< the first one free for users
 };
 

@@ -56,7 +56,8 @@ expect_line("${source}" "BidsLoader<ivado::Slices<ivado::Axis::sagittal>, ivado:
 expect_line("${source}" "Compose<ivado::Resample, ivado::NormalizeInstance, ivado::ElasticTransform, ivado::CenterCrop>,")
 expect_line("${source}" "Unet<2, 4, 3, 2>,")
 expect_line("${source}" "ivado::DiceLoss,")
-expect_line("${source}" "PostProcess<ivado::RemoveSmall, ivado::Binarize, ivado::KeepLargest>>;")
+expect_line("${source}" "PostProcess<ivado::RemoveSmall, ivado::Binarize, ivado::KeepLargest>,")
+expect_line("${source}" "ivado::CosineAnnealing>;")
 expect_line("${source}" "${full}") # byte for byte
 
 # The defaults of ivadomed: axial, one channel, depth 3, DiceLoss, no step.
@@ -64,7 +65,30 @@ ivado_experiment_source(source least least.json [=[{"loader_parameters": {"targe
 expect_line("${source}" "BidsLoader<ivado::Slices<ivado::Axis::axial>, ivado::Channels<1>, ivado::Classes<1>>,")
 expect_line("${source}" "Compose<>,")
 expect_line("${source}" "Unet<2, 3, 1, 1>,")
-expect_line("${source}" "PostProcess<>>;")
+expect_line("${source}" "PostProcess<>,")
+
+# Each model with its loader.
+function(expect_model json loader model)
+  ivado_experiment_source(source one one.json "${json}")
+  expect_line("${source}" "BidsLoader<ivado::Slices<ivado::Axis::axial>, ${loader}>,")
+  expect_line("${source}" "    ivado::${model},")
+endfunction()
+set(contrasts "\"contrast_params\": {\"training_validation\": [\"T1w\", \"T2w\"]}")
+expect_model("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"FiLMedUnet\": {\"applied\": true}}"
+             "ivado::Channels<1>, ivado::Classes<1>, ivado::Metadata" "FiLMedUnet<2, 3, 1, 1>")
+expect_model("{\"loader_parameters\": {\"target_suffix\": [\"_a\"], ${contrasts}}, \"HeMISUnet\": {\"applied\": true}}"
+             "ivado::Channels<2>, ivado::Classes<1>, ivado::MissingContrasts" "HeMISUnet<2, 3, 2, 1>")
+expect_model("{\"loader_parameters\": {\"target_suffix\": [\"_a\", \"_b\"]}, \"default_model\": {\"name\": \"ResidualUnet\"}}"
+             "ivado::Channels<1>, ivado::Classes<2>" "ResidualUnet<2, 1, 2>")
+expect_model("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"Countception\": {\"applied\": true}}"
+             "ivado::Channels<1>, ivado::Classes<1>" "Countception<1, 1>")
+expect_model("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"default_model\": {\"name\": \"resnet50\"}}"
+             "ivado::Channels<1>, ivado::Classes<1>" "ResNet<50, 1, 1>")
+expect_model("{\"loader_parameters\": {\"label_column\": \"sex\", \"label_values\": [\"F\", \"M\"]}, \"densenet121\": {\"applied\": true}}"
+             "ivado::Channels<1>, ivado::Classes<2>" "DenseNet<121, 1, 2>")
+ivado_experiment_source(source one one.json
+  "{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"training_parameters\": {\"scheduler\": {\"lr_scheduler\": {\"name\": \"CyclicLR\"}}}}")
+expect_line("${source}" "ivado::Cyclic>;")
 
 # Every name of the lists is a class with a header of its own.
 macro(expect_headers room)
@@ -72,6 +96,10 @@ macro(expect_headers room)
     string(REGEX REPLACE "([a-z])([A-Z])" "\\1_\\2" header "${class}")
     string(TOLOWER "${header}" header)
     string(REPLACE "max_pooling" "maxpooling" header "${header}") # one word in ivadomed
+    string(REPLACE "fi_lmed_unet" "filmed_unet" header "${header}") # FiLM and HeMIS are one word each
+    string(REPLACE "he_misunet" "hemis_unet" header "${header}")
+    string(REPLACE "res_net" "resnet" header "${header}")
+    string(REPLACE "dense_net" "densenet" header "${header}")
     file(READ "${SOURCE_DIR}/include/ivado/${room}/${header}.hpp" text)
     if(NOT text MATCHES "(class|struct) ${class}[ ;]")
       message(FATAL_ERROR "${room}/${header}.hpp does not define ${class}")
@@ -88,9 +116,9 @@ set(words_2 "postprocessing.threshold_uncertainty.*keep_largest")
 set(refused_3 "{${with_label}, \"training_parameters\": {\"loss\": {\"name\": \"WingLoss\"}}}")
 set(words_3 "training_parameters.loss.name.*WingLoss.*DiceLoss")
 set(refused_4 "{${with_label}, \"Modified3DUNet\": {\"applied\": true}}")
-set(words_4 "Modified3DUNet.applied.*Unet.*set it to false")
+set(words_4 "Modified3DUNet.applied.*sub-volumes.*is_2d")
 set(refused_5 "{${with_label}, \"default_model\": {\"is_2d\": false}}")
-set(words_5 "default_model.is_2d.*set it to true")
+set(words_5 "sub-volumes.*set default_model.is_2d to true")
 set(refused_6 "{\"loader_parameters\": {\"target_suffix\": []}}")
 set(words_6 "loader_parameters.target_suffix.*one suffix")
 set(refused_7 "{${with_label}, \"transformation\": []}")
@@ -123,6 +151,6 @@ endforeach()
 ivado_experiment_parts()
 expect_headers(transform ${ivado_transforms})
 expect_headers(loss ${ivado_losses})
-expect_headers(model ${ivado_models})
+expect_headers(model ${ivado_models} ResNet DenseNet)
 expect_headers(postprocess ${ivado_steps})
 message("the generator of experiments works")

@@ -176,7 +176,6 @@ TEST_CASE("A key of a part that is not built names the part") {
       {"loader_parameters.patch_filter_params.filter_absent_class", "true", "patch"},
       {"loader_parameters.patch_filter_params.filter_empty_input", "true", "patch"},
       {"loader_parameters.is_input_dropout", "true", "dropout of input channels"},
-      {"loader_parameters.allow_regrid", "true", "resampling of a label"},
       {"loader_parameters.target_suffix", "[[\"_seg-a\", \"_seg-b\"]]", "several raters"},
       {"training_parameters.scheduler.lr_scheduler.name", "\"CyclicLR\"", "the schedule CyclicLR"},
       {"training_parameters.scheduler.lr_scheduler.name", "\"CosineAnnealingWarmRestarts\"", "WarmRestarts"},

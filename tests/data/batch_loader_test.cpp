@@ -50,11 +50,14 @@ class Numbers {
     for (float& value : out.sample.image.voxels) value = rng.uniform_float();
     if (labels) out.sample.label.voxels = ivado::Array<float>(ivado::Shape{1, 5, width}, static_cast<float>(index));
     out.sample.origin = {static_cast<std::int32_t>(index), static_cast<std::int32_t>(index) + 100};
+    const std::size_t length = longer.contains(index) ? conditions + 1 : conditions;
+    for (std::size_t k = 0; k < length; ++k) out.sample.condition.push_back(static_cast<float>(10 * index + k));
     out.history = {index, epoch};
     return out;
   }
 
-  std::set<std::size_t> failing, throwing, throwing_int, wide;
+  std::set<std::size_t> failing, throwing, throwing_int, wide, longer;
+  std::size_t conditions = 0;
   bool labels = true;
   bool slow = false;
   mutable std::atomic<int> loads{0};
@@ -79,7 +82,7 @@ bool same(const Loader::LoadedBatch& a, const Loader::LoadedBatch& b) {
     return x.volume == y.volume && x.slice == y.slice;
   };
   const auto same_history = [](const auto& x, const auto& y) { return x.index == y.index && x.epoch == y.epoch; };
-  return a.batch.image == b.batch.image && a.batch.label == b.batch.label &&
+  return a.batch.image == b.batch.image && a.batch.label == b.batch.label && a.batch.condition == b.batch.condition &&
          std::equal(a.batch.origins.begin(), a.batch.origins.end(), b.batch.origins.begin(), b.batch.origins.end(),
                     same_origin) &&
          std::equal(a.histories.begin(), a.histories.end(), b.histories.begin(), b.histories.end(), same_history);
@@ -171,6 +174,31 @@ TEST_CASE("a data set without labels gives batches without labels", "[unit][batc
   REQUIRE(batches.size() == 2);
   CHECK(batches[0].batch.label.empty());
   CHECK(batches[0].batch.image.size() == 60);
+}
+
+TEST_CASE("conditions are stacked; without any the batch has none", "[unit][batch_loader]") {
+  Numbers data(5);
+  const auto workers = GENERATE(0, 1, 4);
+  Loader loader(data, {.batch_size = 3, .workers = workers});
+  CHECK(epoch_of(loader, 0)[0].batch.condition.shape().rank() == 0);
+  data.conditions = 2;
+  data.slow = true;
+  const auto batches = epoch_of(loader, 0);
+  REQUIRE(batches.size() == 2);
+  CHECK(batches[0].batch.condition.shape() == ivado::Shape{3, 2});
+  CHECK(batches[1].batch.condition.shape() == ivado::Shape{2, 2});
+  for (std::int64_t s = 0; s < 3; ++s)
+    for (std::int64_t k = 0; k < 2; ++k) CHECK(batches[0].batch.condition[2 * s + k] == static_cast<float>(10 * s + k));
+  CHECK(batches[1].batch.condition[3] == 41);
+
+  data.longer = {1};
+  loader.start(0);
+  CHECK_THROWS_WITH(loader.next(),
+                    Catch::Contains("the length of the condition of number 1 is 3, that of number 0 is 2") &&
+                        Catch::Contains("same length"));
+  data.conditions = 0;  // one has a condition, the others have none
+  loader.start(0);
+  CHECK_THROWS_WITH(loader.next(), Catch::Contains("of number 1 is 1, that of number 0 is 0"));
 }
 
 TEST_CASE("the first failure in order reaches the caller with its sample, its stage and its fault",

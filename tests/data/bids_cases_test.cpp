@@ -383,6 +383,181 @@ TEST_CASE("channels take the labels of the last image by name that has most clas
   CHECK(contains(cases[0].roi, "T1w_roi"));
 }
 
+TEST_CASE("missing contrasts: a case keeps an empty path for each contrast that it lacks", "[bids_cases]") {
+  Tree tree;
+  labelled(tree, "sub-1/ses-1/anat", "sub-1_ses-1_T2w");
+  labelled(tree, "sub-1/ses-1/anat", "sub-1_ses-1_T1w");
+  labelled(tree, "sub-1/ses-2/anat", "sub-1_ses-2_T2star");
+  labelled(tree, "sub-2/anat", "sub-2_T1w");
+  tree.image("sub-3/anat", "sub-3_T1w.nii.gz");  // no label
+  labelled(tree, "sub-4/anat", "sub-4_PDw");     // no contrast of the model
+  auto params = with_contrasts({"T2w", "T1w", "T2star"});
+  params.missing_contrasts = true;  // "multichannel" is not needed
+  const BidsIndex index({tree.root()});
+  LeftOutList left_out;
+  const auto cases = make_cases(index, params, left_out);
+  REQUIRE(ids(cases) == Names{"sub-1_ses-1_T2w", "sub-1_ses-2_T2star", "sub-2_T1w"});
+  CHECK(cases[0].images == Names{tree.path("sub-1/ses-1/anat/sub-1_ses-1_T2w.nii.gz").string(),
+                                 tree.path("sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz").string(), ""});
+  CHECK(cases[1].images == Names{"", "", tree.path("sub-1/ses-2/anat/sub-1_ses-2_T2star.nii.gz").string()});
+  CHECK(cases[2].images == Names{"", tree.path("sub-2/anat/sub-2_T1w.nii.gz").string(), ""});
+  CHECK(cases[0].reference == 0);
+  CHECK(cases[1].reference == 2);
+  CHECK(cases[2].reference == 1);
+  for (const auto& one : cases) {
+    CHECK(one.contrasts == Names{"T2w", "T1w", "T2star"});
+    CHECK(one.labels.size() == 1);
+    CHECK(one.condition.empty());
+    REQUIRE(one.metadata["channels"].size() == 3);
+    CHECK(one.metadata["channels"][1]["contrast"] == "T1w");
+  }
+  CHECK(cases[1].metadata["contrast"] == "T2star");
+  CHECK(cases[1].metadata["session"] == "2");
+  CHECK(cases[1].metadata["channels"][0].size() == 1);  // missing: nothing is known but its contrast
+  CHECK(reasons(left_out).at("sub-3_T1w.nii.gz") == "no label with the ending _seg");
+  CHECK(contains(reasons(left_out).at("sub-4_PDw.nii.gz"), "PDw is not asked for"));
+
+  // Without the switch only whole sets of contrasts are cases.
+  params.missing_contrasts = false;
+  params.multichannel = true;
+  CHECK(contains(message_of(index, params), "none of"));
+
+  // To segment, every image counts; the reference is the first contrast that is there.
+  auto segment = with_contrasts({});
+  segment.purpose = Command::segment;
+  segment.missing_contrasts = true;
+  segment.contrast_params.testing = {"T2w", "T1w", "T2star"};
+  LeftOutList none;
+  const auto all = make_cases(BidsIndex({tree.root()}, {true, false}), segment, none);
+  CHECK(ids(all) == Names{"sub-1_ses-1_T2w", "sub-1_ses-2_T2star", "sub-2_T1w", "sub-3_T1w"});
+  CHECK(all[3].labels.empty());
+}
+
+TEST_CASE("missing contrasts: labels and region come from the contrasts that are named first", "[bids_cases]") {
+  Tree tree;
+  for (const std::string contrast : {"T1w", "T2star", "T2w"}) tree.image("sub-1/anat", "sub-1_" + contrast + ".nii.gz");
+  tree.label("sub-1/anat", "sub-1_T1w_a.nii.gz").label("sub-1/anat", "sub-1_T1w_b.nii.gz");
+  tree.label("sub-1/anat", "sub-1_T2star_a.nii.gz").label("sub-1/anat", "sub-1_T2star_b.nii.gz");
+  tree.label("sub-1/anat", "sub-1_T2w_a.nii.gz");
+  tree.label("sub-1/anat", "sub-1_T2w_roi.nii.gz").label("sub-1/anat", "sub-1_T1w_roi.nii.gz");
+  auto params = with_contrasts({"T2w", "T1w", "T2star"}, {"_a", "_b"});
+  params.missing_contrasts = true;
+  const BidsIndex index({tree.root()});
+  LeftOutList left_out;
+  const auto one_case = [&] {
+    auto cases = make_cases(index, params, left_out);
+    REQUIRE(cases.size() == 1);
+    return cases[0];
+  };
+  // T2w comes first and lacks a class: the first contrast with all of them has the labels, and its grid counts.
+  CHECK(one_case().id == "sub-1_T1w");
+  CHECK(one_case().reference == 1);
+  CHECK(one_case().metadata["label_contrast"] == "T1w");
+  CHECK(contains(one_case().labels[1], "sub-1_T1w_b"));
+  CHECK(one_case().roi.empty());
+
+  params.target_contrasts = {"PDw", "T2star", "T1w"};
+  CHECK(one_case().id == "sub-1_T2star");
+  CHECK(one_case().reference == 2);
+
+  params.roi_params.suffix = "_roi";  // T2star has none: the first one in the order of the channels
+  CHECK(contains(one_case().roi, "sub-1_T2w_roi"));
+  params.roi_contrasts = {"T2star", "T1w"};
+  CHECK(contains(one_case().roi, "sub-1_T1w_roi"));
+  params.roi_contrasts.clear();
+  params.target_contrasts = {"T1w"};
+  CHECK(contains(one_case().roi, "sub-1_T1w_roi"));  // that of the labels
+
+  params.target_suffix.raters_by_class = {{"_a"}, {"_b"}, {"_c"}};  // nobody has all three: the first with most
+  params.target_contrasts = {"T2w", "T2star"};
+  CHECK(one_case().id == "sub-1_T2star");
+  CHECK(warned(left_out, "sub-1_T2star.nii.gz has no label with the ending _c"));
+  params.roi_params.suffix = "_other";
+  CHECK(contains(message_of(index, params), "region of interest"));
+}
+
+TEST_CASE("missing contrasts: a model may have more contrasts than are asked for", "[bids_cases]") {
+  Tree tree;
+  labelled(tree, "sub-1/anat", "sub-1_T1w");
+  labelled(tree, "sub-1/anat", "sub-1_T2w");
+  auto params = with_contrasts({"T2w"});
+  params.missing_contrasts = true;
+  params.channels = {"T1w", "T2w", "T2star"};
+  const BidsIndex index({tree.root()});
+  LeftOutList left_out;
+  const auto cases = make_cases(index, params, left_out);
+  REQUIRE(cases.size() == 1);
+  CHECK(cases[0].images == Names{"", tree.path("sub-1/anat/sub-1_T2w.nii.gz").string(), ""});
+  params.channels = {"T1w", "T2star"};
+  CHECK(contains(message_of(index, params), "the contrast T2w is asked for, and the model's are T1w, T2star"));
+  CHECK(contains(message_of(index, params), "contrast_params"));
+}
+
+TEST_CASE("a column of participants.tsv tells the classes of an image; no label files are needed", "[bids_cases]") {
+  Tree tree;
+  tree.file("participants.tsv", "participant_id\tpathology\tgrade\nsub-1\tHC\t1\nsub-2\tMS\t2.0\nsub-3\tn/a\t2\n");
+  for (const std::string sub : {"sub-1", "sub-2", "sub-3", "sub-4"}) tree.image(sub + "/anat", sub + "_T2w.nii.gz");
+  CaseParams params;
+  params.contrast_params.training_validation = {"T2w"};
+  params.label_column = "pathology";
+  params.label_values = {{"MS"}, {"HC"}};
+  const BidsIndex index({tree.root()}, {true, false});
+  LeftOutList left_out;
+  const auto cases = make_cases(index, params, left_out);
+  REQUIRE(ids(cases) == Names{"sub-1_T2w", "sub-2_T2w"});
+  CHECK(cases[0].image_label == std::vector<float>{0, 1});
+  CHECK(cases[1].image_label == std::vector<float>{1, 0});
+  CHECK(cases[0].labels.empty());
+  CHECK(reasons(left_out).at("sub-3_T2w.nii.gz") == "no value of pathology, which tells its class");
+  CHECK(reasons(left_out).at("sub-4_T2w.nii.gz") == "no value of pathology, which tells its class");
+  CHECK(left_out.warnings.empty());
+
+  // As numbers where they are: 2.0 in the table is 2.
+  params.label_column = "grade";
+  params.label_values = {{2}, {7}};
+  LeftOutList by_number;
+  const auto graded = make_cases(index, params, by_number);
+  REQUIRE(ids(graded) == Names{"sub-1_T2w", "sub-2_T2w", "sub-3_T2w"});
+  CHECK(graded[0].image_label == std::vector<float>{0, 0});
+  CHECK(graded[1].image_label == std::vector<float>{1, 0});
+  CHECK(graded[2].image_label == std::vector<float>{1, 0});
+  CHECK(warned(by_number, "label_values names 7, which is no value of grade"));
+
+  params.label_column = "patology";
+  CHECK(contains(message_of(index, params), "did you mean \"pathology\"?"));
+  CHECK(contains(message_of(index, params), "loader_parameters.label_column"));
+
+  // To segment, nobody needs a class.
+  params.label_column = "pathology";
+  params.purpose = Command::segment;
+  params.contrast_params.testing = {"T2w"};
+  LeftOutList none;
+  const auto all = make_cases(index, params, none);
+  CHECK(all.size() == 4);
+  CHECK(all[0].image_label.empty());
+  CHECK(none.files.empty());
+}
+
+TEST_CASE("the keys of classes by column belong together", "[bids_cases]") {
+  const auto message = [](const std::string& json) {
+    try {
+      (void)params_of(json);
+    } catch (const ivado::Error& fault) {
+      return std::string(fault.what());
+    }
+    return std::string("read");
+  };
+  CHECK(message(R"({"label_column": "pathology", "label_values": ["MS", 1]})") == "read");
+  CHECK(contains(message(R"({"label_column": "pathology"})"), "loader_parameters.label_values: it is empty"));
+  CHECK(contains(message(R"({"label_values": ["MS"]})"), "label_column is not"));
+  const auto keys = ivado::from_json<ivado::LoaderParameters>(
+      Json::parse(R"({"label_column": "a", "label_values": ["x", 2, true], "target_suffix": ["_seg"]})"), "l");
+  CHECK(keys.class_count() == 3);
+  CHECK(keys.label_values[1].text() == "2");
+  CHECK(ivado::from_json<ivado::LoaderParameters>(Json::parse(R"({"target_suffix": ["_seg"]})"), "l").class_count() ==
+        1);
+}
+
 TEST_CASE("the balance keeps the first fraction of the files of a contrast", "[bids_cases]") {
   const auto [fraction, kept] =
       GENERATE(table<double, std::size_t>({{1, 7}, {0.5, 3}, {0.43, 3}, {0.42, 2}, {0.1, 0}, {0, 0}}));
@@ -460,6 +635,15 @@ TEST_CASE("the public spinal cord data: contrasts are not mixed, images without 
   const auto several = make_cases(index, params, channels);
   CHECK(ids(several) == Names{"sub-sct01_T1w", "sub-unf01_T1w"});  // unf02 and unf03 have no such label
   CHECK(several[1].images.size() == 3);
+
+  params.missing_contrasts = true;
+  params.target_contrasts = {"T2w"};
+  LeftOutList missing;
+  const auto hemis = make_cases(index, params, missing);
+  CHECK(ids(hemis) == Names{"sub-pam50_T2w", "sub-sct01_T2w", "sub-sct02_T2w", "sub-unf01_T2w"});
+  CHECK(hemis[0].images[0].empty());
+  CHECK(hemis[0].images[2].empty());
+  for (const auto& one : hemis) CHECK(one.metadata["label_contrast"] == "T2w");
 
   params = with_contrasts({"acq-MTon_MTS", "T2star", "acq-uncropped_T2star"}, {"_gmseg-manual"});
   params.roi_params.suffix = "_seg-manual";

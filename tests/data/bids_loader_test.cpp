@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../catch.hpp"
+#include "bids_tree.hpp"
 
 namespace {
 
@@ -136,6 +137,28 @@ TEST_CASE("options are found in any order, and are 1 where they are not given", 
   STATIC_REQUIRE(ivado::Loader<OneImage>);
 }
 
+TEST_CASE("a loader's type tells whether its samples have presence or metadata", "[unit][bids_loader]") {
+  using Plain = BidsLoader<Slices<Axis::axial>>;
+  using Missing = BidsLoader<Slices<Axis::axial>, ivado::MissingContrasts, Channels<3>>;
+  using Both = BidsLoader<ivado::AnySlices, ivado::Metadata, Channels<ivado::dynamic>, ivado::MissingContrasts>;
+  using Film = BidsLoader<Slices<Axis::axial>, ivado::Metadata>;
+  STATIC_REQUIRE_FALSE(Plain::gives_presence);
+  STATIC_REQUIRE_FALSE(Plain::gives_metadata);
+  STATIC_REQUIRE(Missing::gives_presence);
+  STATIC_REQUIRE_FALSE(Missing::gives_metadata);
+  STATIC_REQUIRE(Both::gives_presence);
+  STATIC_REQUIRE(Both::gives_metadata);
+  STATIC_REQUIRE(Film::gives_metadata);
+  STATIC_REQUIRE(Missing::channels == 3);
+  STATIC_REQUIRE(ivado::Loader<Missing>);
+  STATIC_REQUIRE(ivado::Loader<Film>);
+  STATIC_REQUIRE(ivado::loader_gives_presence<Missing>);
+  STATIC_REQUIRE(ivado::loader_gives_metadata<Film>);
+  STATIC_REQUIRE_FALSE(ivado::loader_gives_presence<Plain>);
+  STATIC_REQUIRE_FALSE(ivado::loader_gives_presence<OneImage>);  // a loader that says nothing
+  STATIC_REQUIRE_FALSE(ivado::loader_gives_metadata<OneImage>);
+}
+
 TEST_CASE("a loader whose axis is chosen at run time has no static one", "[unit][bids_loader]") {
   STATIC_REQUIRE(HasAxis<BidsLoader<Slices<Axis::axial>>>);
   STATIC_REQUIRE_FALSE(HasAxis<BidsLoader<ivado::AnySlices>>);
@@ -211,6 +234,165 @@ TEST_CASE("folders become cases; what is left out is listed", "[unit][bids_loade
     CHECK(loaded.sample.image.voxels.view()(0, 2, 3) == 32.5F);  // T2w first, as the contrasts are listed
     CHECK(loaded.sample.image.voxels.view()(1, 2, 3) == 32);
   }
+}
+
+TEST_CASE("with MissingContrasts subjects are cases that lack some", "[unit][bids_loader]") {
+  const Study study;
+  ivado::LeftOutList left_out;
+  using Missing = BidsLoader<Slices<Axis::axial>, Channels<3>, ivado::MissingContrasts>;
+  const std::vector<std::string> contrasts{"T1w", "T2star", "T2w"};
+  const auto params = study.params();  // "multichannel" is false
+  ivado::ModelNeeds needs;
+  needs.target_contrasts = {"T2w"};
+  needs.missing_probability = 0.5;
+  needs.missing_probability_growth = 1.5;
+  const Missing loader(params, needs);
+  CHECK(loader.channel_count(contrasts) == 3);
+  CHECK(loader.allows_missing());
+  const auto options = loader.slice_options(Stage::training);
+  CHECK(options.missing_contrasts);
+  CHECK(options.missing_probability == 0.5);
+  CHECK(options.missing_probability_growth == 1.5);
+  const auto cases = loader.cases(true, contrasts, left_out);
+  CHECK(ids(cases) == std::vector<std::string>{"sub-01_T2w", "sub-02_T2w"});  // sub-03 has no label
+  CHECK(cases[0].images[1].empty());
+  CHECK(cases[0].reference == 2);
+  const auto data = loader.dataset(cases, ivado::detail::NoTransforms{}, Stage::validation, 0);
+  CHECK(data.get(0, 0).sample.condition == std::vector<float>{1, 0, 1});
+  CHECK(data.get(0, 0).sample.image.voxels.shape() == ivado::Shape{3, 3, 4});
+
+  SECTION("the model's contrasts are the channels, whichever are asked for") {
+    needs.channels = contrasts;
+    const Missing other(params, needs);
+    const auto some = other.cases(true, {"T1w"}, left_out);
+    CHECK(ids(some) == std::vector<std::string>{"sub-01_T1w", "sub-02_T1w"});
+    CHECK(some[0].images[2].empty());
+    CHECK(other.channel_count({"T1w"}) == 3);
+  }
+  SECTION("the number of contrasts must agree with the type") {
+    CHECK_THAT(message_of([&] {
+                 (void)loader.cases(true, {"T1w", "T2w"}, left_out);
+               }),
+               Catch::Contains("contrast_params") && Catch::Contains("built for 3 channels"));
+  }
+  SECTION("a model that wants every contrast can switch it off") {
+    needs.missing_contrasts = false;
+    auto all = params;
+    all.multichannel = true;
+    const BidsLoader<Slices<Axis::axial>, Channels<ivado::dynamic>, ivado::MissingContrasts> other(all, needs);
+    CHECK_FALSE(other.allows_missing());
+    CHECK_FALSE(other.slice_options(Stage::training).missing_contrasts);
+    CHECK(ids(other.cases(true, {"T1w", "T2w"}, left_out)) == std::vector<std::string>{"sub-01_T1w", "sub-02_T1w"});
+    CHECK_THROWS_AS(other.cases(true, contrasts, left_out), ivado::Error);
+  }
+  SECTION("a type without the option never has any") {
+    auto all = params;
+    all.multichannel = true;
+    const BidsLoader<Slices<Axis::axial>, Channels<2>> other(all, needs);
+    CHECK_FALSE(other.allows_missing());
+    const auto whole = other.cases(true, {"T1w", "T2w"}, left_out);
+    CHECK(whole[0].id == "sub-01_T1w");
+    CHECK(other.dataset(whole, ivado::detail::NoTransforms{}, Stage::training, 0).get(0, 0).sample.condition.empty());
+  }
+}
+
+TEST_CASE("a model of whole images gets labels of whole images", "[unit][bids_loader]") {
+  const Study study;
+  ivado::LeftOutList left_out;
+  ivado::ModelNeeds needs;
+  needs.image_labels = true;
+  using Open = BidsLoader<Slices<Axis::axial>, Classes<ivado::dynamic>>;
+  SECTION("from the label files") {
+    const Open loader(study.params(R"({"target_suffix": ["_seg-manual", "_lesion-manual"]})"), needs);
+    const auto data =
+        loader.dataset(loader.cases(true, {"T1w"}, left_out), ivado::detail::NoTransforms{}, Stage::training, 0);
+    const auto label = data.get(0, 0).sample.label.voxels.clone();
+    CHECK(std::vector<float>(label.begin(), label.end()) == std::vector<float>{0, 1});  // no cord in slice 0
+  }
+  SECTION("from a column, with no label file at all") {
+    const auto params = study.params(R"({"label_column": "participant_id", "label_values": ["sub-03", "sub-01"]})");
+    const Open loader(params, needs);
+    CHECK(loader.class_count() == 2);
+    const auto cases = loader.cases(true, {"T1w"}, left_out);
+    REQUIRE(ids(cases) == std::vector<std::string>{"sub-01_T1w", "sub-02_T1w", "sub-03_T1w"});
+    const auto data = loader.dataset(cases, ivado::detail::NoTransforms{}, Stage::training, 0);
+    REQUIRE(data.size() == 15);
+    const auto label = data.get(14, 0).sample.label.voxels.clone();
+    CHECK(std::vector<float>(label.begin(), label.end()) == std::vector<float>{1, 0});
+
+    CHECK_THAT(message_of([&] { BidsLoader<Slices<Axis::axial>> other(params, needs); }),
+               Catch::Contains("loader_parameters.label_values") && Catch::Contains("2 classes") &&
+                   Catch::Contains("Classes<2>"));
+    CHECK_THAT(message_of([&] { Open other(params); }),
+               Catch::Contains("loader_parameters.label_column") && Catch::Contains("predicts maps"));
+  }
+  SECTION("a column without values") {
+    auto params = study.params("{}");
+    params.label_column = "participant_id";
+    CHECK_THAT(message_of([&] { (void)Open(params, needs).cases(true, {"T1w"}, left_out); }),
+               Catch::Contains("label_values: it is empty"));
+  }
+}
+
+TEST_CASE("the public spinal cord data: contrasts of different grids, some of them missing", "[bids_loader]") {
+  const auto root = tests::shared_data("spinalcord");
+  if (!root) return;
+  auto params = ivado::from_json<LoaderParameters>(
+      ivado::Json::parse(R"({"target_suffix": ["_seg-manual"], "slice_filter_params": {"filter_empty_mask": true}})"),
+      "loader_parameters");
+  params.path_data.values = {*root};
+  ivado::ModelNeeds needs;
+  needs.target_contrasts = {"T2w"};
+  needs.missing_probability = 0.3;
+  using Missing = BidsLoader<Slices<Axis::axial>, Channels<3>, ivado::MissingContrasts>;
+  const std::vector<std::string> contrasts{"T1w", "T2w", "T2star"};
+  ivado::LeftOutList left_out;
+  const auto cases = Missing(params, needs).cases(true, contrasts, left_out);
+  REQUIRE(ids(cases) == std::vector<std::string>{"sub-pam50_T2w", "sub-sct01_T2w", "sub-sct02_T2w", "sub-unf01_T2w"});
+  // sub-sct01 has its contrasts on three grids.
+  try {
+    (void)Missing(params, needs).dataset(cases, ivado::detail::NoTransforms{}, Stage::training, 1);
+    FAIL("no error");
+  } catch (const ivado::Error& error) {
+    CHECK(error.fault() == ivado::Fault::data);
+    CHECK_THAT(error.what(), Catch::Contains("sub-sct01_T2w") && Catch::Contains("\"allow_regrid\": true"));
+  }
+  params.allow_regrid = true;
+  const Missing loader(params, needs);
+  const auto data = loader.dataset(cases, ivado::detail::NoTransforms{}, Stage::validation, 1);
+  CHECK(data.geometry_of(1).shape == ivado::Shape{60, 55, 52});
+  CHECK_THAT(data.summary(), Catch::Contains("files resampled onto another grid"));
+  // Where the cord is in the label, it is in the other contrasts too: the same person, the same place in the world.
+  std::array<int, 3> there{};
+  int of_sct01 = 0;
+  for (std::size_t n = 0; n < data.size(); ++n) {
+    const auto sample = data.get(n, 0).sample;
+    const auto& condition = sample.condition;
+    REQUIRE(condition.size() == 3);
+    CHECK(condition[1] == 1);
+    if (sample.origin.volume == 0) CHECK(condition == std::vector<float>{0, 1, 0});
+    if (sample.origin.volume == 3) CHECK(condition == std::vector<float>{1, 1, 1});
+    if (sample.origin.volume != 1) continue;
+    ++of_sct01;
+    for (std::size_t c = 0; c < 3; ++c) there[c] += condition[c] == 1 ? 1 : 0;
+  }
+  CHECK(of_sct01 > 20);
+  CHECK(there[1] == of_sct01);
+  CHECK(there[0] > of_sct01 / 2);
+  CHECK(there[2] > of_sct01 / 2);
+  // The cord masks that people drew on T1w and on T2w, one brought onto the grid of the other, overlap.
+  auto of_t1w = cases[1];
+  const auto own = ivado::read_labels(of_t1w, data.geometry_of(1), loader.slice_options(Stage::testing));
+  of_t1w.labels = {*root + "/derivatives/labels/sub-sct01/anat/sub-sct01_T1w_seg-manual.nii.gz"};
+  const auto moved = ivado::read_labels(of_t1w, data.geometry_of(1), loader.slice_options(Stage::testing));
+  double both = 0;
+  double sum = 0;
+  for (std::int64_t v = 0; v < own.size(); ++v) {
+    both += static_cast<double>(own[v] * moved[v]);
+    sum += static_cast<double>(own[v] + moved[v]);
+  }
+  CHECK(2 * both / sum > 0.7);
+  INFO("Dice " << 2 * both / sum);
 }
 
 TEST_CASE("a data set is made as the parameters say", "[unit][bids_loader]") {

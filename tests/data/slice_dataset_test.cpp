@@ -11,6 +11,8 @@
 #include <ivado/data/batch_loader.hpp>
 #include <ivado/data/slice_dataset.hpp>
 #include <ivado/data/volume_io.hpp>
+#include <ivado/transform/compose.hpp>
+#include <ivado/transform/normalize_instance.hpp>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -551,6 +553,377 @@ TEST_CASE("files of a case that do not lie on one grid are refused with both nam
              Catch::Contains("image.nii") && Catch::Contains("far.nii"));
   CHECK_THAT(message_of(make(a_case("one", {image}, {}, large)), ivado::Fault::data), Catch::Contains("large.nii"));
   CHECK_NOTHROW(make(a_case("one", {image}, {near}))());
+  CHECK_THAT(message_of(make(a_case("one", {image}, {far})), ivado::Fault::data),
+             Catch::Contains("\"allow_regrid\": true"));
+}
+
+TEST_CASE("with allow_regrid the files of another grid are resampled onto the reference", "[unit][slice_dataset]") {
+  const Folder folder;
+  // One object in the world, x + 10 y + 100 z, on three grids.
+  const auto on = [&](const std::string& name, const Geometry& geometry, const auto& value) {
+    return folder.write(name, geometry, [&](auto i, auto j, auto k) {
+      const Eigen::Vector4d point =
+          geometry.affine * Eigen::Vector4d(static_cast<double>(i), static_cast<double>(j), static_cast<double>(k), 1);
+      return value(point.x(), point.y(), point.z());
+    });
+  };
+  const auto ramp = [](double x, double y, double z) { return x + 10 * y + 100 * z; };
+  const auto ball = [](double x, double y, double) { return x >= 5 && y >= 2 ? 1.0 : 0.0; };
+  const Geometry fine = grid({6, 5, 4});
+  Geometry turned = grid({5, 8, 3}, "ASR", {1, 0.5, 4});
+  turned.affine(0, 3) = 2;
+  Geometry shifted = grid({6, 5, 4});
+  shifted.affine(2, 3) = 2;  // reaches the slices 2 and 3
+  const auto image = on("i.nii", fine, ramp);
+  const auto other = on("o.nii", turned, ramp);
+  Geometry mirrored = grid({6, 5, 4}, "LAS");
+  mirrored.affine(0, 3) = 8;
+  const auto label = on("l.nii", mirrored, ball);
+  const auto late = on("r.nii", shifted, [](auto, auto, auto) { return 1.0; });
+  const Case one = a_case("one", {image, other}, {label}, late);
+  SliceOptions options;
+  options.allow_regrid = true;
+  const ivado::SliceDataset<Untouched> data({one}, options, {}, Stage::training, 0);
+  REQUIRE(data.size() == 4);
+  CHECK(data.geometry_of(0).shape == fine.shape);
+  CHECK_THAT(data.summary(), Catch::Contains("3 files resampled onto another grid"));
+  for (std::size_t d = 0; d < 4; ++d) {
+    const auto sample = data.get(d, 0).sample;
+    for (std::int64_t h = 0; h < 6; ++h)
+      for (std::int64_t w = 0; w < 5; ++w) {
+        const double x = static_cast<double>(h) + 3;
+        const double y = static_cast<double>(w);
+        REQUIRE(sample.image.voxels.view()(0, h, w) == Approx(ramp(x, y, static_cast<double>(d))));
+        // The other image reaches from 2 to 10 mm along x, from 0 to 4 along y; half a voxel beyond it is 0.
+        REQUIRE(sample.image.voxels.view()(1, h, w) == Approx(ramp(x, y, static_cast<double>(d))).margin(1e-4));
+        REQUIRE(sample.label.voxels.view()(0, h, w) == (x >= 5 && y >= 2 ? 1.0F : 0.0F));
+        REQUIRE(sample.roi.voxels.view()(0, h, w) == (d < 2 ? 0.0F : 1.0F));
+      }
+  }
+  const auto labels = ivado::read_labels(one, data.geometry_of(0), options);
+  CHECK(labels.shape() == Shape{1, 6, 5, 4});
+  CHECK(labels.view()(0, 2, 2, 3) == 1);
+  CHECK(labels.view()(0, 1, 2, 3) == 0);
+
+  SECTION("soft labels are interpolated, masks are not") {
+    Geometry half = grid({6, 5, 4});
+    half.affine(0, 3) = 3.5;
+    options.grid_tolerance_mm = 0.1;
+    const auto wide = on("w.nii", half, ball);
+    const auto row = [&](bool soft) {
+      options.soft_gt = soft;
+      const Case with = a_case("two", {image}, {wide});
+      const ivado::SliceDataset<Untouched> set({with}, options, {}, Stage::training, 0);
+      std::vector<float> out;
+      const auto labels_on_grid = ivado::read_labels(with, fine, options);
+      const auto sample = set.get(1, 0).sample;
+      for (std::int64_t h = 0; h < 6; ++h) {
+        out.push_back(sample.label.voxels.view()(0, h, 3));
+        CHECK(labels_on_grid.view()(0, h, 3, 1) == out.back());
+      }
+      return out;
+    };
+    // Centres at 3.5, 4.5, 5.5 …: from 5.5 mm on they are 1.
+    CHECK(row(true) == std::vector<float>{0, 0, 0.5F, 1, 1, 1});
+    CHECK(row(false) == std::vector<float>{0, 0, 1, 1, 1, 1});
+  }
+  SECTION("what lies wholly outside is told") {
+    Geometry away = grid({6, 5, 4});
+    away.affine(2, 3) = 90;
+    const ivado::SliceDataset<Untouched> set({a_case("three", {image}, {on("away.nii", away, ball)})}, options, {},
+                                             Stage::training, 0);
+    REQUIRE(set.warnings().size() == 1);
+    CHECK_THAT(set.warnings()[0], Catch::Contains("away.nii") && Catch::Contains("wholly outside"));
+  }
+  SECTION("a grid within the tolerance is left as it is") {
+    Geometry nearly = grid({6, 5, 4});
+    nearly.affine(0, 3) += 0.2;
+    const ivado::SliceDataset<Untouched> set({a_case("four", {image}, {on("near.nii", nearly, ball)})}, options, {},
+                                             Stage::training, 0);
+    CHECK_THAT(set.summary(), !Catch::Contains("resampled"));
+  }
+}
+
+TEST_CASE("samples carry the condition of their case", "[unit][slice_dataset]") {
+  const FilterCase files(Axis::axial);
+  Case one = files.one;
+  Case two = files.one;
+  two.id = "sub-02_T2w";
+  one.condition = {1, 0, 0};
+  two.condition = {0, 0, 1};
+  const ivado::SliceDataset<Restless> data({one, two}, {}, {}, Stage::training, 0);
+  CHECK(data.get(0, 1).sample.condition == std::vector<float>{1, 0, 0});
+  CHECK(data.get(7, 1).sample.condition == std::vector<float>{0, 0, 1});
+  CHECK(data.get(7, 1).sample.clone().condition == std::vector<float>{0, 0, 1});
+  two.condition.pop_back();
+  CHECK_THAT(message_of(
+                 [&] {
+                   (void)ivado::SliceDataset<Restless>({one, two}, {}, {}, Stage::training, 0);
+                 },
+                 ivado::Fault::data),
+             Catch::Contains("sub-02_T2w has 2 conditions, sub-01_T2w has 3"));
+}
+
+namespace {
+
+/// Cases of three contrasts on one grid of 4 × 4 × 5 voxels: one has all, one lacks the first, one has the last alone.
+/// In slice 0 of the first case the second contrast is constant, in slice 1 all are.
+struct ContrastCases {
+  Folder folder;
+  std::vector<Case> cases;
+
+  ContrastCases() {
+    const auto geometry = grid({4, 4, 5});
+    const auto write = [&](const std::string& name, auto constant) {
+      return folder.write(name, geometry, [&](auto i, auto j, auto k) { return constant(k) ? 7 : 2 + i * j + 10 * k; });
+    };
+    const auto never = [](auto) { return false; };
+    const auto label = folder.write("l.nii", geometry, [](auto i, auto, auto) { return i == 1; });
+    cases.push_back(
+        a_case("all",
+               {write("a0.nii", [](auto k) { return k == 1; }), write("a1.nii", [](auto k) { return k < 2; }),
+                write("a2.nii", [](auto k) { return k == 1; })},
+               {label}));
+    cases.push_back(a_case("two", {"", write("b1.nii", never), write("b2.nii", never)}, {label}));
+    cases[1].reference = 1;
+    cases.push_back(a_case("one", {"", "", write("c2.nii", never)}, {label}));
+    cases[2].reference = 2;
+  }
+};
+
+bool channel_is_zero(const Sample& sample, std::size_t channel) {
+  const auto& voxels = sample.image.voxels;
+  const std::int64_t size = voxels.size() / voxels.extent(0);
+  return std::all_of(voxels.data() + static_cast<std::int64_t>(channel) * size,
+                     voxels.data() + static_cast<std::int64_t>(channel + 1) * size,
+                     [](float value) { return value == 0; });
+}
+
+}  // namespace
+
+TEST_CASE("missing contrasts are zero after all transforms, and the condition says which are there",
+          "[unit][slice_dataset]") {
+  const ContrastCases files;
+  SliceOptions options;
+  options.missing_contrasts = true;
+  options.cache_bytes = GENERATE(std::size_t{0}, std::size_t{1} << 20);
+  const auto stage = GENERATE(Stage::training, Stage::testing);
+  // Restless adds noise to every channel.
+  const ivado::SliceDataset<Restless> data(files.cases, options, {}, stage, 3);
+  CHECK(data.counts(0) == SliceCounts{.kept = 4, .empty_input = 1});
+  REQUIRE(data.size() == 4 + 5 + 5);
+  for (std::size_t n = 0; n < data.size(); ++n) {
+    const auto sample = data.get(n, 2).sample;
+    const std::vector<float> expected = n == 0  ? std::vector<float>{1, 0, 1}  // constant in this slice: not there
+                                        : n < 4 ? std::vector<float>{1, 1, 1}
+                                        : n < 9 ? std::vector<float>{0, 1, 1}
+                                                : std::vector<float>{0, 0, 1};
+    CHECK(sample.condition == expected);
+    for (std::size_t c = 0; c < 3; ++c) CHECK(channel_is_zero(sample, c) == (expected[c] == 0));
+    CHECK(sample.label.voxels.extent(0) == 1);
+  }
+
+  SECTION("where no slice is left out, one that is constant in all contrasts keeps those that the case has") {
+    options.filter_empty_input = false;
+    const ivado::SliceDataset<Untouched> all(files.cases, options, {}, stage, 3);
+    REQUIRE(all.size() == 15);
+    CHECK(all.get(1, 0).sample.condition == std::vector<float>{1, 1, 1});
+  }
+  SECTION("the condition of the case comes behind") {
+    auto cases = files.cases;
+    for (auto& one : cases) one.condition = {0.5F, 0.25F};
+    const ivado::SliceDataset<Untouched> both(cases, options, {}, stage, 3);
+    CHECK(both.get(4, 0).sample.condition == std::vector<float>{0, 1, 1, 0.5F, 0.25F});
+  }
+  SECTION("normalisation leaves them zero as well") {
+    using Chain = ivado::Compose<ivado::NormalizeInstance>;
+    const ivado::SliceDataset<Chain> normal(files.cases, options, Chain{}, stage, 3);
+    CHECK(channel_is_zero(normal.get(9, 0).sample, 0));
+    CHECK(channel_is_zero(normal.get(9, 0).sample, 1));
+    CHECK_FALSE(channel_is_zero(normal.get(9, 0).sample, 2));
+  }
+}
+
+TEST_CASE("a contrast that is missing is an error where the options do not allow it", "[unit][slice_dataset]") {
+  const ContrastCases files;
+  CHECK_THAT(message_of([&] { (void)ivado::SliceDataset<Untouched>({files.cases[1]}, {}, {}, Stage::training, 0); },
+                        ivado::Fault::internal),
+             Catch::Contains("two") && Catch::Contains("channel 0 has no image"));
+}
+
+TEST_CASE("contrasts are hidden while training with the probability p^(g^(epoch-1)), never all of them",
+          "[unit][slice_dataset]") {
+  const ContrastCases files;
+  const std::vector<Case> cases(40, files.cases[0]);
+  SliceOptions options;
+  options.missing_contrasts = true;
+  const ivado::SliceDataset<Restless> plain(cases, options, {}, Stage::training, 6);
+  options.missing_probability = 0.5;
+  options.missing_probability_growth = 2;
+  const ivado::SliceDataset<Restless> data(cases, options, {}, Stage::training, 6);
+  const ivado::SliceDataset<Restless> validation(cases, options, {}, Stage::validation, 6);
+  REQUIRE(data.size() == 160);
+
+  for (const auto& [epoch, probability] :
+       std::vector<std::pair<std::uint32_t, double>>{{0, 0.5}, {1, 0.5}, {2, 0.25}, {3, 0.0625}, {30, 0}}) {
+    CAPTURE(epoch);
+    int hidden = 0;
+    std::array<int, 3> alone{};
+    for (std::size_t n = 0; n < data.size(); ++n) {
+      const auto sample = data.get(n, epoch).sample;
+      const auto before = plain.get(n, epoch).sample;
+      // By hand: one draw a channel, in their order, of a stream of their own.
+      ivado::Rng rng(ivado::RandomKey{6, epoch, static_cast<std::uint32_t>(n), ivado::stream_contrasts});
+      std::vector<float> expected = before.condition;
+      std::vector<std::size_t> there;
+      for (std::size_t c = 0; c < 3; ++c) {
+        const bool hide = rng.uniform() < probability;
+        if (expected[c] == 0) continue;
+        there.push_back(c);
+        if (hide) expected[c] = 0;
+      }
+      if (expected == std::vector<float>(3, 0))
+        expected[there[rng.below(static_cast<std::uint32_t>(there.size()))]] = 1;
+      REQUIRE(sample.condition == expected);
+      for (std::size_t c = 0; c < 3; ++c) {
+        REQUIRE(channel_is_zero(sample, c) == (expected[c] == 0));
+        hidden += before.condition[c] != expected[c] ? 1 : 0;
+      }
+      if (std::count(expected.begin(), expected.end(), 1.0F) == 1)
+        ++alone[static_cast<std::size_t>(std::find(expected.begin(), expected.end(), 1.0F) - expected.begin())];
+      // Everything else is as it is without hiding.
+      REQUIRE(sample.label.voxels == before.label.voxels);
+      REQUIRE(data.get(n, epoch).history.offset == plain.get(n, epoch).history.offset);
+      REQUIRE(validation.get(n, epoch).sample.condition == before.condition);
+    }
+    if (probability == 0) CHECK(hidden == 0);
+    if (epoch == 1) {
+      CHECK(hidden > 440 / 4);
+      for (const int count : alone) CHECK(count > 5);
+    }
+  }
+  options.missing_probability = 1;  // one contrast a sample, each in its turn
+  const ivado::SliceDataset<Untouched> one(cases, options, {}, Stage::training, 6);
+  std::array<int, 3> kept{};
+  for (std::size_t n = 0; n < one.size(); ++n) {
+    const auto condition = one.get(n, 1).sample.condition;
+    REQUIRE(std::count(condition.begin(), condition.end(), 1.0F) == 1);
+    ++kept[static_cast<std::size_t>(std::find(condition.begin(), condition.end(), 1.0F) - condition.begin())];
+  }
+  // 120 samples have three contrasts, 40 have the first and the last: 60, 40 and 60 expected, standard deviation < 7.
+  CHECK(kept[0] > 35);
+  CHECK(kept[1] > 15);
+  CHECK(kept[2] > 35);
+}
+
+TEST_CASE("the same contrasts are hidden for any number of workers", "[unit][slice_dataset]") {
+  const ContrastCases files;
+  SliceOptions options;
+  options.missing_contrasts = true;
+  options.missing_probability = 0.4;
+  options.missing_probability_growth = 1.1;
+  options.threads = GENERATE(1, 4);
+  const ivado::SliceDataset<Restless> data(files.cases, options, {}, Stage::training, 8);
+  const auto epoch_of = [&](int workers, std::uint32_t epoch) {
+    ivado::BatchLoader loader(data, {.batch_size = 4, .shuffle = true, .seed = 8, .workers = workers});
+    std::vector<float> numbers;
+    loader.start(epoch);
+    while (auto loaded = loader.next()) {
+      CHECK(loaded->batch.condition.shape() == Shape{loaded->batch.size(), 3});
+      numbers.insert(numbers.end(), loaded->batch.image.begin(), loaded->batch.image.end());
+      numbers.insert(numbers.end(), loaded->batch.condition.begin(), loaded->batch.condition.end());
+    }
+    return numbers;
+  };
+  for (std::uint32_t epoch = 1; epoch < 4; ++epoch) {
+    const auto expected = epoch_of(1, epoch);
+    CHECK((epoch_of(4, epoch) == expected));
+    CHECK((epoch_of(0, epoch) == expected));
+  }
+}
+
+TEST_CASE("labels of the image as a whole: 1 where a class has a voxel in the slice before the transforms",
+          "[unit][slice_dataset]") {
+  const auto axis = GENERATE(Axis::sagittal, Axis::coronal, Axis::axial);
+  const FilterCase files(axis);
+  SliceOptions options;
+  options.axis = axis;
+  options.image_labels = true;
+  options.filter_empty_input = false;
+  options.cache_bytes = GENERATE(std::size_t{0}, std::size_t{1} << 20);
+  using Label = std::vector<float>;
+  const auto label_of = [](const auto& data, std::size_t n) {
+    const auto loaded = data.get(n, 1);
+    const auto& label = loaded.sample.label.voxels;
+    CHECK(label.rank() <= 1);
+    return Label(label.begin(), label.end());
+  };
+  // Restless crops images and labels to the first pixels and multiplies labels: these labels it never sees.
+  const ivado::SliceDataset<Restless> data({files.one}, options, {}, Stage::training, 1);
+  REQUIRE(data.size() == 5);
+  CHECK(label_of(data, 0) == Label{0, 1});
+  CHECK(label_of(data, 1) == Label{0, 0});
+  CHECK(label_of(data, 2) == Label{1, 0});
+  CHECK(label_of(data, 3) == Label{1, 1});
+  CHECK(data.get(3, 1).sample.image.voxels.shape() == Shape{1, 3, 3});
+
+  ivado::BatchLoader loader(data, {.batch_size = 3});
+  loader.start(1);
+  const auto batch = loader.next();
+  CHECK(batch->batch.label.shape() == Shape{3, 2});
+  CHECK(Label(batch->batch.label.begin(), batch->batch.label.end()) == Label{0, 1, 0, 0, 1, 0});
+
+  SECTION("a class without a file is never there") {
+    Case one = files.one;
+    one.labels[0].clear();
+    CHECK(label_of(ivado::SliceDataset<Restless>({one}, options, {}, Stage::training, 1), 3) == Label{0, 1});
+  }
+  SECTION("filters on masks work as ever") {
+    options.filter_empty_mask = true;
+    CHECK(ivado::SliceDataset<Restless>({files.one}, options, {}, Stage::training, 1).counts() ==
+          SliceCounts{.kept = 4, .empty_mask = 1});
+  }
+  SECTION("soft labels: any value above 0") {
+    options.soft_gt = true;
+    CHECK(label_of(ivado::SliceDataset<Restless>({files.one}, options, {}, Stage::training, 1), 2) == Label{1, 0});
+  }
+  SECTION("a case whose classes are known by other means") {
+    Case one = files.one;
+    one.labels.clear();
+    one.image_label = {0, 1, 0};
+    const ivado::SliceDataset<Restless> known({one}, options, {}, Stage::training, 1);
+    REQUIRE(known.size() == 5);
+    for (std::size_t n = 0; n < 5; ++n) CHECK(label_of(known, n) == Label{0, 1, 0});
+  }
+  SECTION("no labels at all") {
+    Case one = files.one;
+    one.labels.clear();
+    CHECK(label_of(ivado::SliceDataset<Restless>({one}, options, {}, Stage::testing, 1), 2).empty());
+  }
+}
+
+TEST_CASE("the labels to evaluate with are those that a data set sees", "[unit][slice_dataset]") {
+  const Folder folder;
+  const auto geometry = grid({3, 4, 5}, "LPS");
+  const auto image = folder.write("i.nii", geometry, [](auto i, auto, auto) { return i; });
+  const auto label = folder.write("l.nii", geometry, [](auto i, auto j, auto) {
+    return i == 1 ? 0.7 : j == 2 ? 0.4 : 0;
+  });
+  const Case one = a_case("one", {image}, {label, ""});
+  SliceOptions options;
+  const auto hard = ivado::read_labels(one, geometry, options);
+  REQUIRE(hard.shape() == Shape{2, 3, 4, 5});
+  CHECK(hard.view()(0, 1, 0, 0) == 1);
+  CHECK(hard.view()(0, 0, 2, 0) == 0);
+  CHECK(hard.view()(1, 1, 0, 0) == 0);
+  options.soft_gt = true;
+  CHECK(ivado::read_labels(one, geometry, options).view()(0, 0, 2, 4) == 0.4F);
+  CHECK_THAT(message_of(
+                 [&] {
+                   (void)ivado::read_labels(one, grid({3, 4, 6}), options);
+                 },
+                 ivado::Fault::data),
+             Catch::Contains("i.nii") && Catch::Contains("l.nii"));
 }
 
 TEST_CASE("the first case that cannot be read is the one in the message, for any number of threads",

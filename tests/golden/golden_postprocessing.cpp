@@ -1,8 +1,10 @@
 // The area "postprocessing" of the reference values: the functions of ivadomed.postprocessing and its chain of steps.
 #include <algorithm>
 #include <ivado/config/json.hpp>
+#include <ivado/data/vertebral_labels.hpp>
 #include <ivado/metric/components.hpp>
 #include <ivado/postprocess/dynamic_postprocess.hpp>
+#include <ivado/postprocess/keypoints.hpp>
 #include <string>
 #include <vector>
 
@@ -87,6 +89,39 @@ void run_case(const Json& one, const Tensors& tensors, const std::string& name, 
   report.check(name, largest_difference(values, tensors.at(one.at("output").get<std::string>()).values), 0);
 }
 
+/// The functions that make heat maps, and the one that finds their points.
+void run_heat_map(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
+  const auto function = one.at("function").get<std::string>();
+  const Json& params = one.at("params");
+  const auto input = [&] { return to_float(tensors.at(one.at("input").get<std::string>())); };
+  const ivado::Array<double>& expected = tensors.at(one.at("output").get<std::string>()).values;
+  constexpr double tolerance = 1e-6;  // as the reference says: it computes them in float32
+  if (function == "maths.gaussian_kernel") {
+    report.check(name, largest_difference(ivado::heat_map_kernel(params.at("kernlen").get<int>()), expected),
+                 tolerance);
+  } else if (function == "maths.heatmap_generation") {
+    const ivado::Array<float> points = input();
+    const ivado::HeatMapParams how{params.at("kernel_size").get<int>(), /*as_ivadomed=*/true};
+    report.check(name, largest_difference(ivado::heat_map(points.view(), how), expected), tolerance);
+  } else if (function == "maths.rescale_values_array") {
+    ivado::Array<float> values = input();
+    ivado::rescale(values, params.at("minv").get<double>(), params.at("maxv").get<double>());
+    report.check(name, largest_difference(values, expected), tolerance);
+  } else if (function == "coordinate_from_heatmap") {
+    ivado::KeypointParams keypoints;
+    keypoints.relative_threshold = params.at("thresh").get<double>();
+    keypoints.as_ivadomed = true;
+    const ivado::Array<float> map = input();
+    const auto places = ivado::local_maxima(map.view(), keypoints);
+    ivado::Array<float> found(ivado::Shape{static_cast<std::int64_t>(places.size()), 3});
+    for (std::int64_t i = 0; i < found.size(); ++i)
+      found[i] = static_cast<float>(places[static_cast<std::size_t>(i / 3)][static_cast<std::size_t>(i % 3)]);
+    report.check(name, largest_difference(found, expected), 0);
+  } else {
+    report.skip(name, "ivado has no " + function);
+  }
+}
+
 }  // namespace
 
 void postprocessing(const std::filesystem::path& dir, Report& report) {
@@ -99,7 +134,7 @@ void postprocessing(const std::filesystem::path& dir, Report& report) {
         function.starts_with("keep_largest_object") || function == "remove_small_objects") {
       run_case(one, tensors, name, report);
     } else if (function.starts_with("maths.") || function == "coordinate_from_heatmap") {
-      report.skip(name, "heat maps do not exist in ivado yet");
+      run_heat_map(one, tensors, name, report);
     } else if (function == "filter_roi") {
       report.skip(name, "the filter by region of interest belongs to the loader");
     } else if (function.starts_with("object_detection.")) {

@@ -25,7 +25,7 @@ nn::WeightTensor floats(const std::string& name, const std::vector<std::int64_t>
                         const std::vector<float>& values) {
   nn::WeightTensor out{name, nn::ElementType::float32, shape, {}};
   out.bytes.resize(values.size() * 4);
-  std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
+  if (!values.empty()) std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
   return out;
 }
 
@@ -80,6 +80,62 @@ TEST_CASE("The numbers of a file begin at a multiple of eight bytes", "[unit]") 
   }
 }
 
+TEST_CASE("Every element type is read as float32 or int64", "[unit]") {
+  const Folder folder;
+  const std::string path = (folder.path / "types.safetensors").string();
+  const auto read = [&](const std::string& type, const std::string& data, std::size_t count) {
+    const std::string header = R"({"x":{"dtype":")" + type + R"(","shape":[)" + std::to_string(count) +
+                               R"(],"data_offsets":[0,)" + std::to_string(data.size()) + "]}}";
+    std::string content = with_header(header, 0) + data;
+    std::ofstream(path, std::ios::binary) << content;
+    return read_safetensors(path).tensors.at(0);
+  };
+  const auto bytes = [](const auto& numbers) {
+    return std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(numbers[0]));
+  };
+  const auto floats_of = [&](const std::string& type, const auto& numbers) {
+    const auto tensor = read(type, bytes(numbers), numbers.size());
+    CHECK(tensor.type == nn::ElementType::float32);
+    std::vector<float> out(tensor.bytes.size() / 4);
+    std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
+    return out;
+  };
+  const auto integers_of = [&](const std::string& type, const auto& numbers) {
+    const auto tensor = read(type, bytes(numbers), numbers.size());
+    CHECK(tensor.type == nn::ElementType::int64);
+    std::vector<std::int64_t> out(tensor.bytes.size() / 8);
+    std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
+    return out;
+  };
+  CHECK(floats_of("F64", std::vector<double>{1, 0.1}) == std::vector<float>{1, 0.1F});
+  CHECK(floats_of("F32", std::vector<float>{1, 0.1F}) == std::vector<float>{1, 0.1F});
+  CHECK(floats_of("F16", std::vector<std::uint16_t>{0x3C00, 0xC100}) == std::vector<float>{1, -2.5F});
+  CHECK(floats_of("BF16", std::vector<std::uint16_t>{0x3F80, 0xC020}) == std::vector<float>{1, -2.5F});
+  const std::vector<std::int64_t> expected{-3, 100};
+  CHECK(integers_of("I64", expected) == expected);
+  CHECK(integers_of("I32", std::vector<std::int32_t>{-3, 100}) == expected);
+  CHECK(integers_of("I16", std::vector<std::int16_t>{-3, 100}) == expected);
+  CHECK(integers_of("I8", std::vector<std::int8_t>{-3, 100}) == expected);
+  CHECK(integers_of("U8", std::vector<std::uint8_t>{253, 100}) == std::vector<std::int64_t>{253, 100});
+  CHECK(integers_of("BOOL", std::vector<std::uint8_t>{1, 0}) == std::vector<std::int64_t>{1, 0});
+}
+
+TEST_CASE("The order of a header need not be that of the numbers", "[unit]") {
+  const Folder folder;
+  const std::string path = (folder.path / "order.safetensors").string();
+  const std::string header =
+      R"({"b":{"dtype":"I8","shape":[1],"data_offsets":[1,2]},"none":{"dtype":"F32","shape":[0],"data_offsets":[1,1]},)"
+      R"("a":{"shape":[1],"data_offsets":[0,1],"dtype":"I8"},"__metadata__":{"note":"\u00e4"}})";
+  std::ofstream(path, std::ios::binary) << with_header(header, 0) << "\x01\x02";
+  const auto weights = read_safetensors(path);
+  REQUIRE(weights.tensors.size() == 3);
+  CHECK(weights.tensors[0].name == "b");
+  CHECK(weights.tensors[0].bytes[0] == std::byte{2});
+  CHECK(weights.tensors[1].bytes.empty());
+  CHECK(weights.tensors[2].bytes[0] == std::byte{1});
+  CHECK(weights.metadata.at("note") == "\xC3\xA4");
+}
+
 TEST_CASE("Malformed files are refused, never read wrongly", "[unit]") {
   const Folder folder;
   const std::string path = (folder.path / "bad.safetensors").string();
@@ -106,7 +162,35 @@ TEST_CASE("Malformed files are refused, never read wrongly", "[unit]") {
   refuses(with_header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "impossible shape");
   refuses(with_header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}})", 8),
           "larger than the file");
-  refuses(with_header(R"({"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}})", 4), "BF16");
+  refuses(with_header(R"({"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})", 2), "F8_E4M3");
   refuses(with_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 8), "cover 4 of 8");
+
+  // What is there twice, or claims what belongs to another.
+  const std::string a = R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]})";
+  const auto b = [](const std::string& offsets) {
+    return R"("b":{"dtype":"F32","shape":[1],"data_offsets":[)" + offsets + "]}";
+  };
+  refuses(with_header("{" + a + "," + a + "}", 4), "\"a\" twice");
+  refuses(with_header("{" + a + "," + b("0,4") + "}", 4), "within the one before");
+  refuses(with_header("{" + a + "," + b("2,6") + "}", 6), "within the one before");
+  refuses(with_header("{" + a + "," + b("8,12") + "}", 12), "unused bytes");
+  refuses(with_header(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4), "entries twice");
+  refuses(with_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"stride":[1]}})", 4), "\"stride\"");
+  refuses(with_header(R"({"__metadata__":{"k":"1","k":"2"}})", 0), "\"k\" twice");
+  refuses(with_header(R"({"__metadata__":{"k":1}})", 0), "metadata are not texts");
+  refuses(with_header(R"({"__metadata__":{},"__metadata__":{}})", 0), "two entries");
+
+  // JSON of the wrong shape, at every place.
+  refuses(with_header("{} {}", 0), "not a JSON object");
+  refuses(with_header(R"({"a":5})", 0), "not an object");
+  refuses(with_header(R"({"a":[]})", 0), "\"a\"");
+  refuses(with_header(R"({"a":{"dtype":5}})", 0), "a number");
+  refuses(with_header(R"({"a":{"dtype":"F32","shape":{}}})", 0), "an object");
+  refuses(with_header(R"({"a":{"dtype":"F32","shape":[[1]]}})", 0), "a list");
+  refuses(with_header(R"({"a":{"dtype":"F32","shape":[1.5]}})", 0), "impossible shape");
+  refuses(with_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})", 4), "more than two");
+  refuses(with_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", 4), "lacks one");
+  refuses(with_header(std::string(1000000, '['), 0), "not a JSON object");
+  refuses(with_header(R"({"a":)" + std::string(1000000, '1') + "}", 0), "memory");
   CHECK_THROWS_WITH(read_safetensors((folder.path / "missing").string()), Contains("missing"));
 }

@@ -27,7 +27,7 @@ TEST_CASE("The graph of a Unet has the operations and shapes of its drawing", "[
   CHECK(count(graph, "convolution") == 11);
   CHECK(count(graph, "batch_norm") == 10);
   CHECK(count(graph, "relu") == 10);
-  CHECK(count(graph, "channel_dropout") == 10);
+  CHECK(count(graph, "dropout") == 10);
   CHECK(count(graph, "max_pool") == 2);
   CHECK(count(graph, "resize_like") == 2);
   CHECK(count(graph, "concat") == 2);

@@ -8,7 +8,7 @@ using namespace ivado;
 using namespace ivado::nn;
 
 TEST_CASE("Initial values follow their distribution", "[unit]") {
-  const ParameterSpec uniform{"weight", {64, 16, 3, 3}, Init::fan_in_uniform, Role::weight, 144};
+  const ParameterSpec uniform{"weight", {64, 16, 3, 3}, {Init::fan_in_uniform, 144}, Role::weight};
   double sum = 0;
   double squares = 0;
   const Array<float> values = initial_values(uniform, 3, 42);
@@ -21,7 +21,7 @@ TEST_CASE("Initial values follow their distribution", "[unit]") {
   CHECK(std::abs(sum / n) < 5 * (1.0 / 12 / std::sqrt(3.0)) / std::sqrt(n));
   CHECK(squares / n == Approx(1.0 / 144 / 3).epsilon(0.05));
 
-  const ParameterSpec normal{"weight", {64, 16, 3, 3}, Init::kaiming_normal, Role::weight, 144};
+  const ParameterSpec normal{"weight", {64, 16, 3, 3}, {Init::kaiming_normal, 144}, Role::weight};
   double normal_squares = 0;
   for (const float value : initial_values(normal, 3, 42)) normal_squares += static_cast<double>(value) * value;
   CHECK(normal_squares / n == Approx(2.0 / 144).epsilon(0.05));
@@ -31,7 +31,7 @@ TEST_CASE("Initial values follow their distribution", "[unit]") {
 }
 
 TEST_CASE("Initial values depend on seed and place alone", "[unit]") {
-  const ParameterSpec spec{"weight", {4, 4}, Init::fan_in_uniform, Role::weight, 4};
+  const ParameterSpec spec{"weight", {4, 4}, {Init::fan_in_uniform, 4}, Role::weight};
   CHECK(initial_values(spec, 1, 42) == initial_values(spec, 1, 42));
   CHECK_FALSE(initial_values(spec, 1, 42) == initial_values(spec, 2, 42));
   CHECK_FALSE(initial_values(spec, 1, 42) == initial_values(spec, 1, 43));

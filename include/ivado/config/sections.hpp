@@ -370,6 +370,8 @@ struct LoaderParameters {
   bool is_input_dropout = false;
   double grid_tolerance_mm = 0.6;
   bool allow_regrid = false;
+  std::optional<std::string> label_column;
+  std::vector<Cell> label_values;
   std::int64_t cache_mib = 2048;
   int workers = 1;
   int prefetch = 2;
@@ -408,8 +410,14 @@ struct LoaderParameters {
             "voxel of 1 mm, and lets pass affines that were rounded when they were saved",
             at_least(0)),
         field<"allow_regrid", &LoaderParameters::allow_regrid>(
-            "resample a label whose grid is another than its image's",
-            missing("the resampling of a label onto its image")),
+            "true: images, labels and regions of interest of another grid than the first image's are resampled onto "
+            "it: images and soft labels linearly, other labels by the nearest voxel, 0 outside; false: they are an "
+            "error"),
+        field<"label_column", &LoaderParameters::label_column>(
+            "classification: column of participants.tsv, or another metadata key, that tells the classes of an image; "
+            "null: a class is there where its label file has a voxel that is not zero"),
+        field<"label_values", &LoaderParameters::label_values>(
+            "classification by label_column: its value for each class, as text or number"),
         field<"cache_mib", &LoaderParameters::cache_mib>(
             "memory for volumes and slices that are kept after preprocessing, MiB; 0: none is kept", at_least(0)),
         field<"workers", &LoaderParameters::workers>(
@@ -422,8 +430,20 @@ struct LoaderParameters {
         field<"object_detection_params", &LoaderParameters::object_detection_params>(
             "added by ivadomed to the copy of the file it saves", no_effect()));
   }
-  /// @throws Error (usage) if there is no folder, or a class has several raters: they are not built yet
+  /// Number of classes, without background: of "label_values" where a column tells the classes, else of
+  /// "target_suffix".
+  [[nodiscard]] std::size_t class_count() const noexcept {
+    return label_column ? label_values.size() : target_suffix.classes();
+  }
+  /// @throws Error (usage) if there is no folder, one of "label_column" and "label_values" is given without the other,
+  ///         or a class has several raters: they are not built yet
   void check(const std::string& path) const {
+    if (label_column.has_value() == label_values.empty())
+      throw usage_error("reading the configuration key " + detail::join_path(path, "label_values"),
+                        label_column ? "it is empty, and label_column is \"" + *label_column + "\""
+                                     : std::string("it is given, and label_column is not"),
+                        label_column ? "list the value of the column for each class"
+                                     : "name the column that has these values as label_column");
     if (path_data.values.empty())
       throw detail::value_error(detail::join_path(path, "path_data"), Json::array(),
                                 "the folder of a data set at least");
@@ -483,25 +503,20 @@ struct LrScheduler {
 
   static constexpr auto fields() {
     return ivado::fields(
-        field<"name", &LrScheduler::name>(
-            "schedule of the learning rate; CosineAnnealingWarmRestarts and CyclicLR do not exist in ivado yet"),
-        field<"eta_min", &LrScheduler::eta_min>(
-            "CosineAnnealingLR: learning rate that the last epoch comes near to (ivadomed: always 0)", at_least(0)),
-        field<"base_lr", &LrScheduler::base_lr>("CyclicLR: lowest learning rate", at_least(0), no_effect()),
-        field<"max_lr", &LrScheduler::max_lr>("CyclicLR: highest learning rate", at_least(0), no_effect()),
-        field<"T_0", &LrScheduler::T_0>("CosineAnnealingWarmRestarts: epochs to the first restart", at_least(1),
-                                        no_effect()),
+        field<"name", &LrScheduler::name>("schedule of the learning rate: by epoch, or for CyclicLR by batch"),
+        field<"eta_min", &LrScheduler::eta_min>("CosineAnnealingLR, CosineAnnealingWarmRestarts: learning rate that "
+                                                "the cosine falls to (ivadomed: always 0)",
+                                                at_least(0)),
+        field<"base_lr", &LrScheduler::base_lr>("CyclicLR: lowest learning rate; the schedule begins there",
+                                                at_least(0)),
+        field<"max_lr", &LrScheduler::max_lr>("CyclicLR: highest learning rate", at_least(0)),
+        field<"T_0", &LrScheduler::T_0>("CosineAnnealingWarmRestarts: epochs to the first restart; null: 10",
+                                        at_least(1)),
         field<"T_mult", &LrScheduler::T_mult>("CosineAnnealingWarmRestarts: factor on that at each restart",
-                                              at_least(1), no_effect()),
-        field<"step_size_up", &LrScheduler::step_size_up>("CyclicLR: batches of a rise", at_least(1), no_effect()),
+                                              at_least(1)),
+        field<"step_size_up", &LrScheduler::step_size_up>("CyclicLR: batches of a rise", at_least(1)),
         field<"step_size_down", &LrScheduler::step_size_down>("CyclicLR: batches of a fall; null: as of a rise",
-                                                              at_least(1), no_effect()));
-  }
-  /// @throws Error (usage) if the schedule is not built yet
-  void check(const std::string& path) const {
-    if (name != ScheduleName::cosine_annealing)
-      throw detail::missing_error(detail::join_path(path, "name"), "the schedule " + std::string(enum_name(name)),
-                                  "use \"CosineAnnealingLR\"");
+                                                              at_least(1)));
   }
 };
 
@@ -546,11 +561,15 @@ struct TransferLearning {
   bool reset = true;
 
   static constexpr auto fields() {
-    return ivado::fields(field<"retrain_model", &TransferLearning::retrain_model>(
-                             "file of the trained model; null: none", missing("transfer learning")),
-                         field<"retrain_fraction", &TransferLearning::retrain_fraction>(
-                             "fraction of the layers, counted from the end, that is trained", within(0, 1)),
-                         field<"reset", &TransferLearning::reset>("give those layers fresh weights"));
+    return ivado::fields(
+        field<"retrain_model", &TransferLearning::retrain_model>(
+            "file of the trained model, of the same architecture: safetensors, a state dictionary or a "
+            "whole model of Python's torch.save, or ONNX where ivado::onnx is built; null: none"),
+        field<"retrain_fraction", &TransferLearning::retrain_fraction>(
+            "fraction of the layers with parameters, counted from the end, that is trained; the others "
+            "are frozen and run in evaluation mode; 0: none is trained",
+            within(0, 1)),
+        field<"reset", &TransferLearning::reset>("give those layers fresh weights"));
   }
 };
 
@@ -594,14 +613,15 @@ struct TrainingParameters {
 struct ModelName {
   std::string_view name;
   bool has_section;  ///< has a section of its own, switched on by `applied`
-  bool exists;       ///< built in ivado
 };
 
-/// The models of ivadomed. Those with a section stand in the order in which ivadomed looks for them.
-inline constexpr std::array model_names{ModelName{"Unet", false, true},        ModelName{"Modified3DUNet", true, false},
-                                        ModelName{"HeMISUnet", true, false},   ModelName{"FiLMedUnet", true, false},
-                                        ModelName{"resnet18", true, false},    ModelName{"densenet121", true, false},
-                                        ModelName{"Countception", true, false}};
+/// The models. Those with a section are ivadomed's, in the order in which it looks for them.
+inline constexpr std::array model_names{
+    ModelName{"Unet", false},        ModelName{"Modified3DUNet", true}, ModelName{"HeMISUnet", true},
+    ModelName{"FiLMedUnet", true},   ModelName{"resnet18", true},       ModelName{"densenet121", true},
+    ModelName{"Countception", true}, ModelName{"ResidualUnet", false},  ModelName{"resnet34", false},
+    ModelName{"resnet50", false},    ModelName{"resnet101", false},     ModelName{"resnet152", false},
+    ModelName{"densenet161", false}, ModelName{"densenet169", false},   ModelName{"densenet201", false}};
 
 /// All keys that `default_model` or the section of a model may hold. Which of them a model takes is its own affair.
 struct ModelParameters {
@@ -612,6 +632,9 @@ struct ModelParameters {
   bool is_2d = true;
   Choice<"sigmoid", "softmax", "relu"> final_activation;
   std::optional<int> n_filters;
+  std::optional<int> max_filters;
+  std::vector<int> blocks;
+  double fc_dropout_rate = 0;
   std::optional<bool> background;
   bool as_ivadomed = false;
   std::vector<std::int64_t> length_2D;
@@ -644,11 +667,20 @@ struct ModelParameters {
         field<"bn_momentum", &ModelParameters::bn_momentum>(
             "weight of the new batch's statistics in the running ones of batch norm", within(0, 1)),
         field<"depth", &ModelParameters::depth>("number of poolings", at_least(1)),
-        field<"is_2d", &ModelParameters::is_2d>("true: the model works on slices; false: on sub-volumes",
-                                                missing("the loading of 3-D sub-volumes")),
+        field<"is_2d", &ModelParameters::is_2d>(
+            "true: the model works on slices; false: on sub-volumes, which can be looked at (summary, onnx) and not be "
+            "trained yet"),
         field<"final_activation", &ModelParameters::final_activation>("what is done to the last convolution"),
         field<"n_filters", &ModelParameters::n_filters>(
-            "channels of the first level; null: 64, and 16 for Modified3DUNet", at_least(1)),
+            "channels of the first level; null: 64, but 16 for Modified3DUNet and 32 for ResidualUnet", at_least(1)),
+        field<"max_filters", &ModelParameters::max_filters>(
+            "ResidualUnet: channels that no level exceeds; null: 512 in 2-D, 320 in 3-D", at_least(1)),
+        field<"blocks", &ModelParameters::blocks>(
+            "ResidualUnet: residual blocks of each level of the encoder, depth + 1 of them; empty: 1, 3, 4, 6, 6 …",
+            at_least(1)),
+        field<"fc_dropout_rate", &ModelParameters::fc_dropout_rate>(
+            "resnet…: probability that a feature is dropped before the last layer while training", at_least(0),
+            below(1)),
         field<"background", &ModelParameters::background>(
             "compute a background channel and drop it; null: where softmax or relu has several classes"),
         field<"as_ivadomed", &ModelParameters::as_ivadomed>(
@@ -658,38 +690,34 @@ struct ModelParameters {
             missing("patch extraction")),
         field<"stride_2D", &ModelParameters::stride_2D>("distances of 2-D patches along H and W, voxels", at_least(1),
                                                         missing("patch extraction")),
-        field<"length_3D", &ModelParameters::length_3D>("extents of a sub-volume along H, W and D, voxels", at_least(1),
-                                                        missing("the loading of 3-D sub-volumes")),
+        field<"length_3D", &ModelParameters::length_3D>("extents of a sub-volume along H, W and D, voxels",
+                                                        at_least(1)),
         field<"stride_3D", &ModelParameters::stride_3D>("distances of sub-volumes along H, W and D, voxels",
-                                                        at_least(1), missing("the loading of 3-D sub-volumes")),
-        field<"attention", &ModelParameters::attention>("Modified3DUNet: attention gates on the skip connections",
-                                                        missing("the model Modified3DUNet")),
+                                                        at_least(1)),
+        field<"attention", &ModelParameters::attention>("Modified3DUNet: attention gates on the skip connections"),
         field<"metadata", &ModelParameters::metadata>(
-            "FiLMedUnet: what conditions the model: contrasts, mri_params or a metadata column",
-            missing("the model FiLMedUnet")),
+            "FiLMedUnet: what conditions the model: contrasts, mri_params or a metadata column"),
         field<"film_layers", &ModelParameters::film_layers>(
-            "FiLMedUnet: 1 for each layer that is conditioned, else 0; 2 depth + 2 of them in 2-D", within(0, 1),
-            missing("the model FiLMedUnet")),
+            "FiLMedUnet: 1 for each layer that is conditioned, else 0; 2 depth + 2 of them (empty: each), 10 for "
+            "Modified3DUNet (empty: none)",
+            within(0, 1)),
         field<"missing_probability", &ModelParameters::missing_probability>(
-            "HeMISUnet: probability that a contrast is hidden while training", within(0, 1),
-            missing("the model HeMISUnet")),
+            "HeMISUnet: probability that a contrast is hidden while training", within(0, 1)),
         field<"missing_probability_growth", &ModelParameters::missing_probability_growth>(
-            "HeMISUnet: exponent on that probability after each epoch", above(0), missing("the model HeMISUnet")),
-        field<"contrasts", &ModelParameters::contrasts>("HeMISUnet: contrasts that the model may be given",
-                                                        missing("the model HeMISUnet")),
-        field<"ram", &ModelParameters::ram>("HeMISUnet: keep the HDF5 file in memory", missing("the model HeMISUnet")),
-        field<"path_hdf5", &ModelParameters::path_hdf5>("HeMISUnet: HDF5 file of the samples",
-                                                        missing("the model HeMISUnet")),
-        field<"csv_path", &ModelParameters::csv_path>("HeMISUnet: table of the samples in that file",
-                                                      missing("the model HeMISUnet")),
-        field<"target_lst", &ModelParameters::target_lst>("HeMISUnet: contrasts whose labels are used",
-                                                          missing("the model HeMISUnet")),
-        field<"roi_lst", &ModelParameters::roi_lst>("HeMISUnet: contrasts whose region of interest is used",
-                                                    missing("the model HeMISUnet")),
-        field<"use_logits", &ModelParameters::use_logits>("Countception: predict logits",
-                                                          missing("the model Countception")),
+            "HeMISUnet: exponent on that probability after each epoch", above(0)),
+        field<"contrasts", &ModelParameters::contrasts>(
+            "HeMISUnet: contrasts that the model may be given, one a channel; empty: those of the training"),
+        field<"ram", &ModelParameters::ram>("HeMISUnet: keep the HDF5 file in memory", missing("HDF5")),
+        field<"path_hdf5", &ModelParameters::path_hdf5>("HeMISUnet: HDF5 file of the samples", missing("HDF5")),
+        field<"csv_path", &ModelParameters::csv_path>("HeMISUnet: table of the samples in that file", missing("HDF5")),
+        field<"target_lst", &ModelParameters::target_lst>(
+            "HeMISUnet: contrasts whose labels are used, the first that has them; empty: any"),
+        field<"roi_lst", &ModelParameters::roi_lst>(
+            "HeMISUnet: accepted; the region of interest is that of the label's contrast", no_effect()),
+        field<"use_logits", &ModelParameters::use_logits>(
+            "Countception: logits instead of heat maps, which never worked in ivadomed", no_effect()),
         field<"logits_per_output", &ModelParameters::logits_per_output>("Countception: logits a voxel", at_least(1),
-                                                                        missing("the model Countception")),
+                                                                        no_effect()),
         field<"applied", &ModelParameters::applied>(
             "in the section of a model: true chooses this model, and its keys override those of default_model"),
         field<"folder_name", &ModelParameters::folder_name>("set by the program: model_name", no_effect()),
@@ -699,19 +727,15 @@ struct ModelParameters {
             "set by the program: the number of classes, and one more for the background where there are several",
             no_effect()));
   }
-  /// @throws Error (usage) if nobody knows the model, or it is not built yet
+  /// @throws Error (usage) if nobody knows the model
   void check(const std::string& path) const {
-    const std::string here = detail::join_path(path, "name");
     std::vector<std::string> known;
     for (const auto& model : model_names) {
-      if (model.name == name) {
-        if (!model.exists) throw detail::missing_error(here, "the model " + name, "use \"Unet\"");
-        return;
-      }
+      if (model.name == name) return;
       known.emplace_back(model.name);
     }
-    throw usage_error("reading the configuration key " + here, "there is no model \"" + name + "\"",
-                      "did you mean \"" + detail::nearest(name, known) + "\"?");
+    throw usage_error("reading the configuration key " + detail::join_path(path, "name"),
+                      "there is no model \"" + name + "\"", "did you mean \"" + detail::nearest(name, known) + "\"?");
   }
 };
 
@@ -724,7 +748,7 @@ struct ModelSection {
   /// True if this model is chosen.
   [[nodiscard]] bool applied() const { return keys.at("applied").get<bool>(); }
 
-  /// @throws Error (usage) if `applied` is not there, a key is unknown, or the model is chosen and not built yet
+  /// @throws Error (usage) if `applied` is not there or a key is unknown
   static ModelSection from_json(const Json& json, const std::string& path) {
     if (!json.is_object()) throw detail::value_error(path, json, "an object with the key \"applied\"");
     if (!json.contains("applied"))
@@ -735,12 +759,7 @@ struct ModelSection {
       throw usage_error(
           "reading the configuration key " + key, "there is no such key",
           "did you mean \"" + detail::nearest(key.substr(path.size() + 1), ivado::keys<ModelParameters>()) + "\"?");
-    if (applied) {
-      for (const auto& model : model_names)
-        if (model.name == path && !model.exists)
-          throw detail::missing_error(detail::join_path(path, "applied"), "the model " + path, "set it to false");
-      (void)ivado::from_json<ModelParameters>(json, path);
-    }
+    if (applied) (void)ivado::from_json<ModelParameters>(json, path);
     return {json};
   }
   [[nodiscard]] Json to_json() const { return keys; }
@@ -811,6 +830,8 @@ struct EvaluationParameters {
   bool object_detection_metrics = true;
   TargetSize target_size;
   OverlapParams overlap;
+  std::optional<bool> keypoints;
+  double keypoint_distance_mm = 10;
   bool as_ivadomed = false;
   Json targetSize = Json::object();
   Json removeSmall = Json::object();
@@ -821,6 +842,11 @@ struct EvaluationParameters {
             "report the rates of found and of false lesions (ltpr, lfdr)"),
         field<"target_size", &EvaluationParameters::target_size>("size classes of lesions"),
         field<"overlap", &EvaluationParameters::overlap>("when a lesion counts as found"),
+        field<"keypoints", &EvaluationParameters::keypoints>("true: predictions are heat maps, and their peaks are "
+                                                             "written and compared as points; null: where the model is "
+                                                             "Countception"),
+        field<"keypoint_distance_mm", &EvaluationParameters::keypoint_distance_mm>(
+            "farther than this a predicted point does not count as the true one, mm", above(0)),
         field<"as_ivadomed", &EvaluationParameters::as_ivadomed>(
             "ivadomed's mse (divided by two axes only) and lesions of soft predictions (not binarised first)"),
         field<"targetSize", &EvaluationParameters::targetSize>("an older name of target_size, which ivadomed ignores",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <concepts>
 #include <condition_variable>
@@ -114,7 +115,8 @@ class BatchLoader {
   /// The next batch; nothing once the epoch is over (or none was started).
   /// @throws Error what loading a sample threw, with the sample and the stage in front and its fault kept; or (data) if
   /// the
-  ///         samples of the batch differ in shape. The same one for any number of workers; the epoch is over then.
+  ///         samples of the batch differ in shape or in the length of their condition. The same one for any number of
+  ///         workers; the epoch is over then.
   [[nodiscard]] std::optional<LoadedBatch> next() {
     if (delivered_ == total_) return std::nullopt;
     const auto begin = std::chrono::steady_clock::now();
@@ -162,7 +164,7 @@ class BatchLoader {
     std::vector<std::size_t> indices;
     Batch batch;
     std::vector<History> histories;
-    std::vector<std::pair<Shape, Shape>> shapes;  // image and label of each sample
+    std::vector<std::array<Shape, 3>> shapes;  // image, label and condition of each sample
     std::vector<std::exception_ptr> failures;
     bool allocated = false;  // memory of `batch`; guarded by the mutex
     std::size_t left = 0;    // samples to load; guarded by the mutex
@@ -213,10 +215,12 @@ class BatchLoader {
         typename Data::Loaded loaded = data_.get(slot.indices[s], epoch_);
         const Array<float>& image = loaded.sample.image.voxels;
         const Array<float>& label = loaded.sample.label.voxels;
-        slot.shapes[s] = {image.shape(), label.shape()};
-        allocate(slot, image.shape(), label.shape());
-        place(image, slot.batch.image, s);
-        place(label, slot.batch.label, s);
+        const std::vector<float>& condition = loaded.sample.condition;
+        slot.shapes[s] = {image.shape(), label.shape(), Shape{static_cast<std::int64_t>(condition.size())}};
+        allocate(slot, slot.shapes[s]);
+        place(image.data(), image.shape(), slot.batch.image, s);
+        place(label.data(), label.shape(), slot.batch.label, s);
+        place(condition.data(), slot.shapes[s][2], slot.batch.condition, s);
         slot.batch.origins[s] = loaded.sample.origin;
         slot.histories[s] = std::move(loaded.history);
       } catch (const Error& error) {
@@ -230,12 +234,13 @@ class BatchLoader {
   }
 
   /// The first sample that is ready gives the shape; one of another shape is found by `check`.
-  void allocate(Slot& slot, const Shape& image, const Shape& label) {
+  void allocate(Slot& slot, const std::array<Shape, 3>& shapes) {
     const std::lock_guard lock(mutex_);
     if (slot.allocated) return;
     const auto n = static_cast<std::int64_t>(slot.indices.size());
-    slot.batch.image = memory(image.prepended(n));
-    if (label.rank() > 0) slot.batch.label = memory(label.prepended(n));
+    slot.batch.image = memory(shapes[0].prepended(n));
+    if (shapes[1].rank() > 0) slot.batch.label = memory(shapes[1].prepended(n));
+    if (shapes[2].size() > 0) slot.batch.condition = Array<float>(shapes[2].prepended(n));
     slot.allocated = true;
   }
   /// Memory with unspecified content, taken from the pool if it has some of that shape.
@@ -247,26 +252,31 @@ class BatchLoader {
     pool_.erase(found);
     return out;
   }
-  static void place(const Array<float>& from, Array<float>& to, std::size_t s) {
-    if (from.empty() || !(to.shape().from(1) == from.shape())) return;
-    std::copy_n(from.data(), from.size(), to.data() + static_cast<std::int64_t>(s) * from.size());
+  static void place(const float* from, const Shape& shape, Array<float>& to, std::size_t s) {
+    if (shape.size() == 0 || !(to.shape().from(1) == shape)) return;
+    std::copy_n(from, shape.size(), to.data() + static_cast<std::int64_t>(s) * shape.size());
   }
 
-  /// @throws what the first sample in order that failed threw, or Error (data) if the samples differ in shape
+  /// @throws what the first sample in order that failed threw, or Error (data) if the samples differ in shape or
+  ///         condition
   void check(const Slot& slot) const {
     for (const auto& failure : slot.failures)
       if (failure) std::rethrow_exception(failure);
     for (std::size_t s = 1; s < slot.indices.size(); ++s) {
-      const auto differ = [&](const Shape& found, const Shape& expected, const char* what) {
+      const auto differ = [&](std::size_t part, const char* what, const char* remedy) {
+        const Shape& found = slot.shapes[s][part];
+        const Shape& expected = slot.shapes[0][part];
         if (found == expected) return;
-        throw data_error(
-            "making a batch of the " + std::string(detail::set_name(data_.stage())) + " set",
-            "the " + std::string(what) + " of " + data_.describe(slot.indices[s]) + " is " + found.text() +
-                ", that of " + data_.describe(slot.indices[0]) + " is " + expected.text(),
-            "add a \"CenterCrop\" to \"transformation\" that gives all samples one size, or set \"batch_size\" to 1");
+        throw data_error("making a batch of the " + std::string(detail::set_name(data_.stage())) + " set",
+                         "the " + std::string(what) + " of " + data_.describe(slot.indices[s]) + " is " + found.text() +
+                             ", that of " + data_.describe(slot.indices[0]) + " is " + expected.text(),
+                         remedy);
       };
-      differ(slot.shapes[s].first, slot.shapes[0].first, "image");
-      differ(slot.shapes[s].second, slot.shapes[0].second, "label");
+      const char* const crop =
+          "add a \"CenterCrop\" to \"transformation\" that gives all samples one size, or set \"batch_size\" to 1";
+      differ(0, "image", crop);
+      differ(1, "label", crop);
+      differ(2, "length of the condition", "give all cases a condition of the same length");
     }
   }
 

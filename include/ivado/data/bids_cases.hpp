@@ -17,6 +17,7 @@
 #include "../error.hpp"
 #include "bids_index.hpp"
 #include "case.hpp"
+#include "split.hpp"
 
 namespace ivado {
 
@@ -28,6 +29,14 @@ struct CaseParams {
   ContrastParams contrast_params;
   bool multichannel = false;
   Command purpose = Command::train;  ///< decides which contrasts are taken, and whether labels are needed
+  /// Contrasts are channels, as with `multichannel`, and a case may lack some of them. See `make_cases`.
+  bool missing_contrasts = false;
+  std::vector<std::string> channels{};  ///< with missing contrasts, one a channel; empty: the contrasts asked for
+  std::vector<std::string> target_contrasts{};  ///< with missing contrasts: those whose labels come first
+  std::vector<std::string> roi_contrasts{};     ///< with missing contrasts: those whose region of interest comes first
+  /// A metadata key that tells the classes of an image as a whole (`label_cases`); no label files are needed then.
+  std::optional<std::string> label_column{};
+  std::vector<Cell> label_values{};  ///< the value of that key for each class
 
   /// The contrasts for the purpose: `training_validation` to train, `testing` to test and to segment.
   [[nodiscard]] const std::vector<std::string>& contrasts() const {
@@ -54,6 +63,37 @@ inline void balance_contrasts(std::vector<Case>& cases, const Fractions& balance
     }
     cases = std::move(kept);
   }
+}
+
+/// Gives each case the classes of its image as a whole, by a metadata key such as a column of participants.tsv: 1 for
+/// each class whose value the case has, else 0. Values are compared as numbers where both are numbers ("1" and "1.0"),
+/// else as text. A case without a value is left out; a class that no case has gives a warning.
+/// @throws Error (usage) if no case has the key
+inline void label_cases(std::vector<Case>& cases, const std::string& column, const std::vector<Cell>& values,
+                        LeftOutList& left_out) {
+  if (cases.empty()) return;
+  detail::check_column(cases, column, "loader_parameters.label_column");
+  std::vector<bool> is_used(values.size(), false);
+  std::vector<Case> kept;
+  for (auto& one : cases) {
+    const auto own = detail::column_value(one, column);
+    if (!own || one.metadata[column].is_structured()) {
+      for (const auto& image : one.images)
+        if (!image.empty()) left_out.add(image, "no value of " + column + ", which tells its class");
+      continue;
+    }
+    one.image_label.clear();
+    for (std::size_t c = 0; c < values.size(); ++c) {
+      const bool is_equal = *own == detail::comparable(values[c].text());
+      is_used[c] = is_used[c] || is_equal;
+      one.image_label.push_back(is_equal ? 1.0F : 0.0F);
+    }
+    kept.push_back(std::move(one));
+  }
+  cases = std::move(kept);
+  for (std::size_t c = 0; c < values.size(); ++c)
+    if (!is_used[c])
+      left_out.warn("loader_parameters.label_values names " + values[c].text() + ", which is no value of " + column);
 }
 
 namespace detail {
@@ -219,6 +259,90 @@ struct Chosen {
   return found[0];
 }
 
+/// The images of a case: one, or one a channel; null where the case lacks the contrast.
+using Group = std::vector<const Chosen*>;
+
+/// The files of a case that go with its images.
+struct Companions {
+  const Chosen* source = nullptr;   ///< the image that the labels belong to
+  std::vector<std::string> labels;  ///< one path a class; an empty path: no such file
+  std::size_t found = 0;            ///< labels that are there
+  std::string roi;
+};
+
+/// The images of a group in order of preference: those of the contrasts named, then the others.
+[[nodiscard]] inline Group preferred(const Group& group, const std::vector<std::string>& contrasts) {
+  Group order;
+  for (const auto& contrast : contrasts)
+    for (const auto* one : group)
+      if (one != nullptr && one->contrast == contrast) order.push_back(one);
+  for (const auto* one : group)
+    if (one != nullptr && std::find(order.begin(), order.end(), one) == order.end()) order.push_back(one);
+  return order;
+}
+
+/// The label of each class that an image has.
+[[nodiscard]] inline std::vector<std::string> labels_of(const BidsIndex& index, const BidsFile& image,
+                                                        const std::vector<std::string>& suffixes,
+                                                        LeftOutList& left_out) {
+  std::vector<std::string> labels;
+  for (const auto& suffix : suffixes) {
+    const auto* label = label_of(index, image, suffix, left_out);
+    labels.push_back(label == nullptr ? std::string() : label->path);
+  }
+  return labels;
+}
+
+[[nodiscard]] inline std::size_t count_found(const std::vector<std::string>& labels) {
+  return static_cast<std::size_t>(
+      std::count_if(labels.begin(), labels.end(), [](const std::string& path) { return !path.empty(); }));
+}
+
+/// Labels and region of interest of a case that has all its contrasts: those of the last image by name that has most.
+[[nodiscard]] inline Companions find_companions(const BidsIndex& index, const CaseParams& params,
+                                                const std::vector<std::string>& suffixes, const Group& group,
+                                                LeftOutList& left_out) {
+  Companions out;
+  out.source = group[0];
+  if (suffixes.empty() && !params.roi_params.suffix) return out;
+  Group by_name = group;
+  std::sort(by_name.begin(), by_name.end(),
+            [](const auto* a, const auto* b) { return a->image->name < b->image->name; });
+  for (const auto* source : by_name) {
+    auto labels = labels_of(index, *source->image, suffixes, left_out);
+    const std::size_t found = count_found(labels);
+    const auto* region =
+        params.roi_params.suffix ? label_of(index, *source->image, *params.roi_params.suffix, left_out) : nullptr;
+    if (params.roi_params.suffix && region == nullptr && group.size() > 1) continue;
+    if (out.labels.empty() || found >= out.found)
+      out = {source, std::move(labels), found, region == nullptr ? std::string() : region->path};
+  }
+  return out;
+}
+
+/// Labels and region of interest of a case that may lack contrasts: each of the first image in order of preference that
+/// has it; labels that are nowhere complete are those of the first image that has most.
+[[nodiscard]] inline Companions find_preferred_companions(const BidsIndex& index, const CaseParams& params,
+                                                          const std::vector<std::string>& suffixes, const Group& group,
+                                                          LeftOutList& left_out) {
+  Companions out;
+  for (const auto* source : preferred(group, params.target_contrasts)) {
+    auto labels = labels_of(index, *source->image, suffixes, left_out);
+    const std::size_t found = count_found(labels);
+    if (out.source == nullptr || found > out.found) out = {source, std::move(labels), found, {}};
+    if (found == suffixes.size()) break;
+  }
+  if (!params.roi_params.suffix) return out;
+  std::vector<std::string> contrasts = params.roi_contrasts;
+  contrasts.push_back(out.source->contrast);
+  for (const auto* source : preferred(group, contrasts))
+    if (const auto* region = label_of(index, *source->image, *params.roi_params.suffix, left_out)) {
+      out.roi = region->path;
+      break;
+    }
+  return out;
+}
+
 }  // namespace detail
 
 /// Makes the cases of the data: one for each image, or with `multichannel` one for each set of contrasts.
@@ -243,17 +367,30 @@ struct Chosen {
 /// order of the contrasts. The labels and the region of interest are those of the last of the images, in the order
 /// of file names, that has them for every class, or else for most; metadata key `label_contrast` names it.
 ///
-/// The metadata are those of the (first) image (`BidsIndex::metadata`), with `contrast`; `channels` is a list
-/// with those of each image, where there are several. Cases are in the order of the names of their first images. Ids
-/// are unique: where two data sets have an image of the same name, the name of the data set is put in front.
+/// Missing contrasts (HeMIS): as several channels, but a case stays that lacks some of the contrasts; their paths are
+/// empty. `channels` names the contrasts of the model, where they are more than those asked for. The labels are those
+/// of the first contrast in `target_contrasts`, then in the order of the channels, that has every class (or else of the
+/// first that has most), and that image is the reference: labels, samples and predictions lie on its grid. The region
+/// of interest is that of the first contrast in `roi_contrasts`, then of the labels, then in the order of the channels
+/// that has one. Without labels the reference is the first contrast in that order that is there.
+///
+/// Classes by metadata (`label_column`): the images need no label files, and those without a value are left out.
+///
+/// The metadata are those of the reference image (`BidsIndex::metadata`), with `contrast`; `channels` is a list with
+/// those of each image, where there are several (a missing one has its `contrast` alone). Cases are in the order of the
+/// names of their first images. Ids are unique: where two data sets have an image of the same name, the name of the
+/// data set is put in front.
 /// @param left_out  receives the images and labels that are not used, with reasons, and warnings; not those of the
 /// index
-/// @throws Error (usage) for several raters, no target suffix, an impossible contrast, or channels without contrasts
+/// @throws Error (usage) for several raters, no target suffix, an impossible contrast, a contrast that is no channel,
+///         or channels without contrasts
 /// @throws Error (data)  if no case is left; says why
 [[nodiscard]] inline std::vector<Case> make_cases(const BidsIndex& index, const CaseParams& params,
                                                   LeftOutList& left_out) {
   const std::string doing = "making cases of " + detail::joined(index.roots(), ", ");
-  const bool need_labels = params.purpose != Command::segment;
+  const bool need_classes = params.purpose != Command::segment && params.label_column;
+  const bool need_labels = params.purpose != Command::segment && !params.label_column;
+  const bool has_channels = params.multichannel || params.missing_contrasts;
   if (need_labels && params.target_suffix.raters_by_class.empty())
     throw usage_error(doing, "loader_parameters.target_suffix is empty",
                       "give the ending of the label files, such as \"_seg-manual\"");
@@ -262,8 +399,10 @@ struct Chosen {
                       "loader_parameters.target_suffix names several raters for a class, and training on several "
                       "raters does not exist in ivado yet",
                       "name one ending for each class");
-  if (params.multichannel && params.contrasts().empty())
-    throw usage_error(doing, "loader_parameters.multichannel is true and there are no contrasts",
+  if (has_channels && params.contrasts().empty())
+    throw usage_error(doing,
+                      params.multichannel ? "loader_parameters.multichannel is true and there are no contrasts"
+                                          : "contrasts may be missing and there are none to ask for",
                       "list them in loader_parameters.contrast_params");
   if ((need_labels || params.roi_params.suffix) && !index.params().derivatives)
     throw internal_error(doing, "labels are needed and derivatives were not indexed");
@@ -274,14 +413,20 @@ struct Chosen {
   const auto chosen = detail::choose_images(index, params, left_out);
 
   // Images to groups: one image each, or one image a contrast.
-  std::vector<std::vector<const detail::Chosen*>> groups;
-  if (!params.multichannel) {
+  std::vector<detail::Group> groups;
+  std::vector<std::string> contrasts;  // of the channels, each once
+  if (!has_channels) {
     for (const auto& one : chosen) groups.push_back({&one});
   } else {
-    std::vector<std::string> contrasts;  // each once
-    for (const auto& contrast : params.contrasts())
+    const auto& channels = params.missing_contrasts && !params.channels.empty() ? params.channels : params.contrasts();
+    for (const auto& contrast : channels)
       if (std::find(contrasts.begin(), contrasts.end(), contrast) == contrasts.end()) contrasts.push_back(contrast);
-    std::map<std::string, std::vector<const detail::Chosen*>> by_key;
+    for (const auto& contrast : params.contrasts())
+      if (std::find(contrasts.begin(), contrasts.end(), contrast) == contrasts.end())
+        throw usage_error(
+            doing, "the contrast " + contrast + " is asked for, and the model's are " + detail::joined(contrasts, ", "),
+            "leave it out of loader_parameters.contrast_params, or add it to the model's contrasts");
+    std::map<std::string, detail::Group> by_key;
     for (const auto& one : chosen) {
       const BidsName contrast = parse_bids_name(one.contrast);
       std::string key = std::to_string(one.image->root);
@@ -296,7 +441,7 @@ struct Chosen {
       std::vector<std::string> lacking;
       for (std::size_t i = 0; i < slots.size(); ++i)
         if (slots[i] == nullptr) lacking.push_back(contrasts[i]);
-      if (lacking.empty()) {
+      if (lacking.empty() || params.missing_contrasts) {
         groups.push_back(std::move(slots));
         continue;
       }
@@ -304,9 +449,13 @@ struct Chosen {
         if (one != nullptr)
           left_out.add(one->image->path, "no image of the contrast " + detail::joined(lacking, ", ") + " goes with it");
     }
-    std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) {
-      return a[0]->image->name != b[0]->image->name ? a[0]->image->name < b[0]->image->name
-                                                    : a[0]->image->path < b[0]->image->path;
+    const auto first_of = [](const detail::Group& group) {
+      return (*std::find_if(group.begin(), group.end(), [](const auto* one) { return one != nullptr; }))->image;
+    };
+    std::sort(groups.begin(), groups.end(), [&](const auto& a, const auto& b) {
+      const BidsFile* x = first_of(a);
+      const BidsFile* y = first_of(b);
+      return x->name != y->name ? x->name < y->name : x->path < y->path;
     });
   }
 
@@ -314,67 +463,47 @@ struct Chosen {
   std::map<std::string, std::vector<std::size_t>> by_id;
   std::vector<std::size_t> roots;
   for (const auto& group : groups) {
-    const BidsFile& first = *group[0]->image;
     const auto leave_out = [&](const std::string& reason) {
-      for (const auto* one : group) left_out.add(one->image->path, reason);
+      for (const auto* one : group)
+        if (one != nullptr) left_out.add(one->image->path, reason);
     };
+    const detail::Companions with = params.missing_contrasts
+                                        ? detail::find_preferred_companions(index, params, suffixes, group, left_out)
+                                        : detail::find_companions(index, params, suffixes, group, left_out);
+    if (params.roi_params.suffix && with.roi.empty()) {
+      leave_out("no region of interest with the ending " + *params.roi_params.suffix);
+      continue;
+    }
+    if (need_labels && with.found == 0) {
+      leave_out("no label with the ending " + detail::joined(suffixes, " or "));
+      continue;
+    }
     Case one;
+    for (std::size_t c = 0; c < group.size(); ++c) {
+      one.images.push_back(group[c] == nullptr ? std::string() : group[c]->image->path);
+      one.contrasts.push_back(group[c] == nullptr ? contrasts[c] : group[c]->contrast);
+      if (params.missing_contrasts && group[c] == with.source) one.reference = c;
+    }
+    const detail::Chosen& reference = *group[one.reference];
+    const BidsFile& first = *reference.image;
     one.id = first.stem;
     one.subject = first.subject();
-    for (const auto* channel : group) {
-      one.images.push_back(channel->image->path);
-      one.contrasts.push_back(channel->contrast);
-    }
-    std::string label_contrast = group[0]->contrast;
-    if (!suffixes.empty() || params.roi_params.suffix) {
-      std::vector<const detail::Chosen*> by_name = group;
-      std::sort(by_name.begin(), by_name.end(),
-                [](const auto* a, const auto* b) { return a->image->name < b->image->name; });
-      std::size_t best = 0;
-      std::string roi;
-      for (const auto* source : by_name) {
-        std::vector<std::string> labels;
-        std::size_t found = 0;
-        for (const auto& suffix : suffixes) {
-          const auto* label = detail::label_of(index, *source->image, suffix, left_out);
-          labels.push_back(label == nullptr ? std::string() : label->path);
-          found += label == nullptr ? 0 : 1;
-        }
-        const auto* region = params.roi_params.suffix
-                                 ? detail::label_of(index, *source->image, *params.roi_params.suffix, left_out)
-                                 : nullptr;
-        if (params.roi_params.suffix && region == nullptr && group.size() > 1) continue;
-        if (one.labels.empty() || found >= best) {
-          best = found;
-          one.labels = std::move(labels);
-          label_contrast = source->contrast;
-          roi = region == nullptr ? std::string() : region->path;
-        }
-      }
-      if (params.roi_params.suffix && roi.empty()) {
-        leave_out("no region of interest with the ending " + *params.roi_params.suffix);
-        continue;
-      }
-      if (need_labels && best == 0) {
-        leave_out("no label with the ending " + detail::joined(suffixes, " or "));
-        continue;
-      }
-      one.roi = std::move(roi);
-      for (std::size_t i = 0; i < suffixes.size(); ++i)
-        if (one.labels[i].empty())
-          left_out.warn(first.path + " has no label with the ending " + suffixes[i] + ": taken as all zero");
-    }
+    one.labels = with.labels;
+    one.roi = with.roi;
+    for (std::size_t i = 0; i < suffixes.size(); ++i)
+      if (one.labels[i].empty())
+        left_out.warn(first.path + " has no label with the ending " + suffixes[i] + ": taken as all zero");
     try {
       one.metadata = index.metadata(first);
-      one.metadata["contrast"] = group[0]->contrast;
+      one.metadata["contrast"] = reference.contrast;
       if (group.size() > 1) {
         Json channels = Json::array();
-        for (const auto* channel : group) {
-          channels.push_back(index.metadata(*channel->image));
-          channels.back()["contrast"] = channel->contrast;
+        for (std::size_t c = 0; c < group.size(); ++c) {
+          channels.push_back(group[c] == nullptr ? Json::object() : index.metadata(*group[c]->image));
+          channels.back()["contrast"] = one.contrasts[c];
         }
         one.metadata["channels"] = std::move(channels);
-        one.metadata["label_contrast"] = label_contrast;
+        one.metadata["label_contrast"] = with.source->contrast;
       }
     } catch (const Error& fault) {
       left_out.warn(first.path + " is left out: " + fault.what());
@@ -421,9 +550,11 @@ struct Chosen {
     }
   }
 
+  if (need_classes) label_cases(cases, *params.label_column, params.label_values, left_out);
+
   for (const auto& [contrast, fraction] : params.contrast_params.balance.values) {
     const auto& asked = params.contrasts();
-    if (params.multichannel)
+    if (has_channels)
       left_out.warn("loader_parameters.contrast_params.balance has no effect on cases of several channels");
     else if (!asked.empty() && std::find(asked.begin(), asked.end(), contrast) == asked.end())
       left_out.warn("loader_parameters.contrast_params.balance names " + contrast +

@@ -34,21 +34,25 @@ struct Origin {
   std::int32_t slice = -1;   ///< index along the slice axis of the (H, W, D) volume; -1 for a sub-volume
 };
 
-/// A training or inference sample. `label` and `roi` may be empty.
+/// A training or inference sample. `label`, `roi` and `condition` may be empty.
+///
+/// For a task of whole images `label.voxels` is [class] instead of a map; no transform ever sees such a label.
 struct Sample {
   Image image{{}, Kind::image, {1, 1, 1}};
   Image label{{}, Kind::label, {1, 1, 1}};
   Image roi{{}, Kind::roi, {1, 1, 1}};
   Origin origin;
+  std::vector<float> condition{};  ///< beside the image: 0 or 1 for each contrast that may be missing, or a FiLM code
 
-  [[nodiscard]] Sample clone() const { return {image.clone(), label.clone(), roi.clone(), origin}; }
+  [[nodiscard]] Sample clone() const { return {image.clone(), label.clone(), roi.clone(), origin, condition}; }
 };
 
 /// Samples of one shape, stacked.
 struct Batch {
   Array<float> image;           ///< [N, channel, spatial…]
-  Array<float> label;           ///< [N, class, spatial…]; empty where the data set has no labels
+  Array<float> label;           ///< [N, class, spatial…], or [N, class]; empty where the data set has no labels
   std::vector<Origin> origins;  ///< N of them
+  Array<float> condition{};     ///< [N, K]; empty where the samples have no condition
 
   [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(origins.size()); }
 };

@@ -16,6 +16,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -29,6 +30,7 @@
 #include "cache.hpp"
 #include "case.hpp"
 #include "geometry.hpp"
+#include "regrid.hpp"
 #include "sample.hpp"
 #include "volume.hpp"
 #include "volume_io.hpp"
@@ -42,10 +44,24 @@ struct SliceOptions {
   bool filter_empty_mask = false;  ///< leave out slices in which every class is empty (only where there are labels)
   bool filter_absent_class =
       false;  ///< leave out slices in which at least one class is empty (only where there are labels)
-  bool filter_empty_input = true;  ///< leave out slices in which at least one channel is constant
+  bool filter_empty_input =
+      true;  ///< leave out slices in which a channel is constant; all, where contrasts may be missing
   std::int64_t filter_roi = -1;    ///< leave out slices whose region of interest has at most so many voxels; -1: none
   bool soft_gt = false;            ///< labels stay as they are in [0, 1] instead of becoming 0 or 1
   double grid_tolerance_mm = 0.6;  ///< how far apart the corners of image, label and region of interest may lie
+  bool allow_regrid = false;       ///< resample files of another grid onto that of the reference image (see `regrid`)
+  /// Labels are [class] instead of maps: `Case::image_label` where a case has it, else 1 for each class that has a
+  /// voxel in the slice before the transforms, as in ivadomed (which looks at the first class alone): a label that is
+  /// not 0, or at least 0.5 where labels are made 0 or 1. Transforms do not see such labels.
+  bool image_labels = false;
+  /// Cases may lack contrasts: these channels are 0 after all transforms, and the condition of a sample begins with 1
+  /// or 0 for each channel: there or not. A contrast that is constant in a slice, as outside of its field of view,
+  /// counts as missing in this slice (but not if all are constant).
+  bool missing_contrasts = false;
+  /// While training each contrast that is there is hidden, as if it were missing, with the probability p^(g^(epoch-1)),
+  /// but never all of a sample: where all would be, one of them, each as likely, stays. p is this number, 0 for never.
+  double missing_probability = 0;
+  double missing_probability_growth = 1;           ///< g
   std::size_t cache_bytes = std::size_t{1} << 30;  ///< memory for prepared samples and volumes
   int threads = 1;  ///< threads that read and prepare when the data set is made; they change time alone
   /// Labels go through the transforms with the values of their file, and become 0 or 1 only at the end. ivado makes
@@ -58,7 +74,7 @@ struct SliceCounts {
   std::int64_t kept = 0;          ///< samples of the data set
   std::int64_t empty_mask = 0;    ///< every class empty
   std::int64_t absent_class = 0;  ///< at least one class empty
-  std::int64_t empty_input = 0;   ///< at least one channel constant
+  std::int64_t empty_input = 0;   ///< at least one channel constant; all of them, where contrasts may be missing
   std::int64_t small_roi = 0;     ///< too few voxels in the region of interest
 
   [[nodiscard]] std::int64_t left_out() const noexcept { return empty_mask + absent_class + empty_input + small_roi; }
@@ -99,11 +115,12 @@ namespace detail {
 
 /// The voxels of a case as they lie in its files.
 struct CaseVoxels {
-  std::vector<Array<float>> images;        ///< [k, j, i], one a channel
+  std::vector<Array<float>> images;        ///< [k, j, i], one a channel; an empty array is a contrast that is missing
   std::vector<Array<std::uint8_t>> masks;  ///< labels of 0 and 1, one a class; an empty array is a class without a file
   std::vector<Array<float>> soft_labels;   ///< labels in [0, 1], instead of `masks`
   Array<float> roi;                        ///< empty where the case has none
-  Geometry geometry;                       ///< of the first image
+  Geometry geometry;                       ///< of the reference image
+  int regridded = 0;                       ///< files that were resampled onto that
 
   [[nodiscard]] std::size_t bytes() const noexcept {
     std::size_t sum = roi.bytes();
@@ -135,46 +152,67 @@ inline void check_soft_label(Array<float>& label, const std::string& path) {
                      "scale the file to [0, 1], or set \"soft_gt\": false");
 }
 
-/// Reads the files of a case and checks that they lie on one grid.
+/// Brings a volume onto the grid of a reference, where the options allow that and it lies on another.
+/// @param warnings  told if the two do not meet; may be null
+/// @return          true if it was resampled
+/// @throws Error (data) naming both files where the grids differ and may not
+inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, const SliceOptions& options,
+                       std::vector<std::string>* warnings) {
+  if (!options.allow_regrid) {
+    check_same_grid(reference, volume, options.grid_tolerance_mm);
+    return false;
+  }
+  if (volume.geometry.shape == reference.geometry.shape &&
+      corner_distance_mm(volume.geometry, reference.geometry) <= options.grid_tolerance_mm)
+    return false;
+  std::int64_t inside = 0;
+  volume = regrid(volume, reference.geometry, nearest, &inside);
+  if (inside == 0 && warnings != nullptr)
+    warnings->push_back(volume.path + ": it lies wholly outside of " + reference.path +
+                        ", on whose grid it is all zero");
+  return true;
+}
+
+/// Reads a file, and adds what was odd about it to the warnings, one sentence each.
+[[nodiscard]] inline Volume read_with_warnings(const std::string& path, std::vector<std::string>* warnings) {
+  ReadReport report;
+  Volume volume = read_volume(path, {}, &report);
+  if (warnings != nullptr)
+    for (const auto& warning : report.warnings) warnings->push_back(path + ": " + warning);
+  return volume;
+}
+
+/// Reads the files of a case onto the grid of its reference image.
 /// @param warnings  takes what was odd about a file, one sentence each; may be null
-/// @throws Error (data) naming both files where they do not
+/// @throws Error (data) naming both files where they do not lie on one grid and may not be resampled
 [[nodiscard]] inline CaseVoxels read_case(const Case& one, const SliceOptions& options,
                                           std::vector<std::string>* warnings = nullptr) {
-  if (one.images.empty()) throw internal_error("reading the case " + one.id, "it has no image");
+  if (one.reference >= one.images.size() || one.images[one.reference].empty())
+    throw internal_error("reading the case " + one.id, "it has no image");
   CaseVoxels out;
-  Volume first;
-  const auto read = [&](const std::string& path) {
-    ReadReport report;
-    Volume volume = read_volume(path, {}, &report);
-    if (warnings != nullptr)
-      for (const auto& warning : report.warnings) warnings->push_back(path + ": " + warning);
-    return volume;
-  };
-  for (const auto& path : one.images) {
-    Volume image = read(path);
-    if (out.images.empty()) {
-      first.geometry = image.geometry;
-      first.path = path;
-    } else {
-      check_same_grid(first, image, options.grid_tolerance_mm);
-    }
-    out.images.push_back(std::move(image.voxels));
-  }
-  const auto on_grid = [&](const std::string& path) {
-    Volume volume = read(path);
-    check_same_grid(first, volume, options.grid_tolerance_mm);
+  Volume reference = read_with_warnings(one.images[one.reference], warnings);
+  const auto read = [&](const std::string& path, bool nearest) {
+    Volume volume = read_with_warnings(path, warnings);
+    out.regridded += bring_onto(reference, volume, nearest, options, warnings) ? 1 : 0;
     return std::move(volume.voxels);
   };
+  out.images.resize(one.images.size());
+  for (std::size_t c = 0; c < one.images.size(); ++c) {
+    if (one.images[c].empty() && !options.missing_contrasts)
+      throw internal_error("reading the case " + one.id, "its channel " + std::to_string(c) + " has no image");
+    if (c != one.reference && !one.images[c].empty()) out.images[c] = read(one.images[c], false);
+  }
   for (const auto& path : one.labels) {
-    Array<float> label = path.empty() ? Array<float>{} : on_grid(path);
+    Array<float> label = path.empty() ? Array<float>{} : read(path, !options.soft_gt);
     if (options.soft_gt && !options.as_ivadomed) check_soft_label(label, path);
     if (options.soft_gt || options.as_ivadomed)
       out.soft_labels.push_back(std::move(label));
     else
       out.masks.push_back(binary(label));
   }
-  if (!one.roi.empty()) out.roi = on_grid(one.roi);
-  out.geometry = first.geometry;
+  if (!one.roi.empty()) out.roi = read(one.roi, true);
+  out.geometry = reference.geometry;
+  out.images[one.reference] = std::move(reference.voxels);
   return out;
 }
 
@@ -268,11 +306,14 @@ template <class T>
     for (const auto& label : voxels.masks) add_class(label);
     for (const auto& label : voxels.soft_labels) add_class(label);
   }
-  std::vector<std::uint8_t> input(slices, 1);
+  const bool any_channel = options.filter_empty_input && options.missing_contrasts;  // does, else all must
+  std::vector<std::uint8_t> input(slices, any_channel ? 0 : 1);
   if (options.filter_empty_input)
     for (const auto& image : voxels.images) {
+      if (image.empty()) continue;
       const auto varies = varying(hwd_view(image, map));
-      for (std::size_t d = 0; d < slices; ++d) input[d] &= varies[d];
+      for (std::size_t d = 0; d < slices; ++d)
+        input[d] = static_cast<std::uint8_t>(any_channel ? input[d] | varies[d] : input[d] & varies[d]);
     }
   std::vector<std::int64_t> roi;
   if (options.filter_roi >= 0 && !voxels.roi.empty()) roi = nonzero_counts(hwd_view(voxels.roi, map));
@@ -294,8 +335,70 @@ template <class T>
   return out;
 }
 
+/// True if the slice of a label has a voxel that is not 0.
+template <class T>
+[[nodiscard]] bool has_voxel(const Array<T>& label, const AxisMap& map, std::int32_t slice) {
+  if (label.empty()) return false;
+  const ArrayView<const T> plane = hwd_view(label, map).select(2, slice);
+  for (std::int64_t h = 0; h < plane.extent(0); ++h)
+    for (std::int64_t w = 0; w < plane.extent(1); ++w)
+      if (plane(h, w) != T{0}) return true;
+  return false;
+}
+
+/// The label of a slice as a whole, [class]; empty where the case has none. See `SliceOptions::image_labels`.
+[[nodiscard]] inline Array<float> image_label(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
+                                              std::int32_t slice) {
+  std::vector<float> values = one.image_label;
+  if (values.empty()) {
+    for (const auto& label : voxels.masks) values.push_back(has_voxel(label, map, slice) ? 1.0F : 0.0F);
+    for (const auto& label : voxels.soft_labels) values.push_back(has_voxel(label, map, slice) ? 1.0F : 0.0F);
+  }
+  if (values.empty()) return {};
+  Array<float> out(Shape{static_cast<std::int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), out.begin());
+  return out;
+}
+
+/// Which contrasts are there in a slice, 0 or 1 a channel: those that are not constant; where all are constant, those
+/// that the case has.
+[[nodiscard]] inline std::vector<float> presence(const Case& one, const Image& slice) {
+  std::vector<float> out;
+  const std::int64_t channels = slice.voxels.extent(0);
+  const std::int64_t size = slice.voxels.size() / channels;
+  bool is_any = false;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const float* begin = slice.voxels.data() + c * size;
+    const bool varies = std::any_of(begin, begin + size, [&](float value) { return value != *begin; });
+    out.push_back(varies ? 1.0F : 0.0F);
+    is_any = is_any || varies;
+  }
+  for (std::size_t c = 0; c < out.size() && !is_any; ++c) out[c] = one.images[c].empty() ? 0.0F : 1.0F;
+  return out;
+}
+
+/// Hides contrasts of a sample at random, as `SliceOptions::missing_probability` says.
+/// @param presence  0 or 1 a channel; at least one 1
+/// @param epoch     from 1; 0 counts as 1
+inline void hide_contrasts(std::span<float> presence, double probability, double growth, const RandomKey& key) {
+  Rng rng(key.with_stream(stream_contrasts));
+  const double hidden = std::pow(probability, std::pow(growth, static_cast<double>(std::max(key.epoch, 1U) - 1)));
+  std::vector<std::size_t> there;
+  bool is_any_left = false;
+  for (std::size_t c = 0; c < presence.size(); ++c) {
+    const bool hide = rng.bernoulli(hidden);  // drawn for those that are missing too: the others do not depend on them
+    if (presence[c] == 0) continue;
+    there.push_back(c);
+    if (hide) presence[c] = 0;
+    is_any_left = is_any_left || !hide;
+  }
+  if (!is_any_left && !there.empty()) presence[there[rng.below(static_cast<std::uint32_t>(there.size()))]] = 1;
+}
+
 /// One slice of a case as a sample, before any transform.
-[[nodiscard]] inline Sample extract_slice(const CaseVoxels& voxels, const AxisMap& map, Origin origin) {
+/// @param with_label  false: `label` stays empty
+[[nodiscard]] inline Sample extract_slice(const CaseVoxels& voxels, const AxisMap& map, Origin origin,
+                                          bool with_label = true) {
   const std::array<double, 3> spacing_mm = map.reorder(voxels.geometry.spacing_mm());
   const auto hwd = map.reorder(
       std::array<std::int64_t, 3>{voxels.geometry.shape[0], voxels.geometry.shape[1], voxels.geometry.shape[2]});
@@ -314,7 +417,9 @@ template <class T>
   };
   Sample sample;
   sample.image = stack(voxels.images, Kind::image);
-  sample.label = voxels.soft_labels.empty() ? stack(voxels.masks, Kind::label) : stack(voxels.soft_labels, Kind::label);
+  if (with_label)
+    sample.label =
+        voxels.soft_labels.empty() ? stack(voxels.masks, Kind::label) : stack(voxels.soft_labels, Kind::label);
   if (!voxels.roi.empty()) {
     sample.roi = Image{Array<float>(Shape{1, hwd[0], hwd[1]}), Kind::roi, spacing_mm};
     copy(hwd_view(voxels.roi, map).select(2, origin.slice), sample.roi.voxels.view().select(0, 0));
@@ -362,19 +467,43 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
 
 }  // namespace detail
 
+/// The labels of a case on a grid, as a data set with these options sees them before its transforms: to evaluate.
+/// @param grid  that of the case's reference image
+/// @return      [class, i, j, k], 0 or 1 unless `soft_gt`; a class without a file is all zero
+/// @throws Error (data) if a file cannot be read, or lies on another grid and may not be resampled
+[[nodiscard]] inline Array<float> read_labels(const Case& one, const Geometry& grid, const SliceOptions& options) {
+  Array<float> out = zeros(grid.shape.prepended(static_cast<std::int64_t>(one.labels.size())));
+  Volume reference;
+  reference.geometry = grid;
+  reference.path = one.reference < one.images.size() ? one.images[one.reference] : one.id;
+  for (std::size_t c = 0; c < one.labels.size(); ++c) {
+    if (one.labels[c].empty()) continue;
+    Volume label = read_volume(one.labels[c]);
+    (void)detail::bring_onto(reference, label, !options.soft_gt, options, nullptr);
+    if (options.soft_gt && !options.as_ivadomed) detail::check_soft_label(label.voxels, one.labels[c]);
+    if (!options.soft_gt)
+      for (float& value : label.voxels) value = value >= 0.5F ? 1.0F : 0.0F;
+    copy(std::as_const(label).view(), out.view().select(0, static_cast<std::int64_t>(c)));
+  }
+  return out;
+}
+
 /// The slices of a list of cases, each a sample [channel, H, W] with its labels.
 ///
-/// Made in one pass over the files: the volumes are read (each once), checked to lie on one grid, turned to (H, W, D)
-/// by views, filtered on the slices as they are in the file, and preprocessed as long as the results fit into the
-/// budget. The samples follow the order of the cases and of the slices. Missing classes are zeros.
+/// Made in one pass over the files: the volumes are read (each once), checked to lie on the grid of the reference image
+/// or resampled onto it, turned to (H, W, D) by views, filtered on the slices as they are there, and preprocessed as
+/// long as the results fit into the budget. The samples follow the order of the cases and of the slices. Missing
+/// classes are zeros.
 ///
 /// Memory: prepared samples and, where they do not all fit, volumes share `SliceOptions::cache_bytes`; what is not kept
 /// is made again from the file. On top of that come one case for each thread while reading, and the samples that
 /// callers hold. A budget smaller than one case makes each access read its files again.
 ///
-/// Randomness: sample `index` in epoch `epoch` is augmented with the key (seed, epoch, index), so it is the same for
-/// any number of threads, any budget and any order of access. `size`, `get` and the other members are safe to call from
-/// several threads.
+/// Condition: the presence of each contrast, where contrasts may be missing, then `Case::condition`.
+///
+/// Randomness: sample `index` in epoch `epoch` is augmented with the key (seed, epoch, index), and its hidden contrasts
+/// have a stream of their own, so it is the same for any number of threads, any budget and any order of access. `size`,
+/// `get` and the other members are safe to call from several threads.
 ///
 /// @tparam Augment  a chain of transforms: `History`, `preprocess(Sample&, Stage)`, `augment(Sample&, Stage, RandomKey,
 /// History&)`
@@ -390,12 +519,13 @@ class SliceDataset {
     History history;
 
     [[nodiscard]] std::size_t bytes() const noexcept {
-      return sample.image.voxels.bytes() + sample.label.voxels.bytes() + sample.roi.voxels.bytes() + sizeof(Loaded);
+      return sample.image.voxels.bytes() + sample.label.voxels.bytes() + sample.roi.voxels.bytes() +
+             sample.condition.size() * sizeof(float) + sizeof(Loaded);
     }
   };
 
   /// Reads and filters the cases.
-  /// @param cases    in the order of the data set; all with the same number of channels and of classes
+  /// @param cases    in the order of the data set; all with the same number of channels, classes and conditions
   /// @param augment  the chain of transforms, copied
   /// @param stage    decides which transforms work
   /// @param seed     seed of the run
@@ -420,9 +550,18 @@ class SliceDataset {
   [[nodiscard]] Loaded get(std::size_t index, std::uint32_t epoch) const {
     const auto prepared = prepared_->get(static_cast<std::int64_t>(index), [&] { return prepare(entries_[index]); });
     Loaded out{prepared->sample.clone(), prepared->history};
-    augment_.augment(out.sample, stage_, RandomKey{seed_, epoch, static_cast<std::uint32_t>(index), 0}, out.history);
-    if (!options_.soft_gt)
-      for (float& value : out.sample.label.voxels) value = value >= 0.5F ? 1.0F : 0.0F;
+    const RandomKey key{seed_, epoch, static_cast<std::uint32_t>(index), 0};
+    if (options_.image_labels) {
+      Array<float> label = std::move(out.sample.label.voxels);
+      out.sample.label.voxels = {};
+      augment_.augment(out.sample, stage_, key, out.history);
+      out.sample.label.voxels = std::move(label);
+    } else {
+      augment_.augment(out.sample, stage_, key, out.history);
+      if (!options_.soft_gt)
+        for (float& value : out.sample.label.voxels) value = value >= 0.5F ? 1.0F : 0.0F;
+    }
+    if (options_.missing_contrasts) blank_missing(out.sample, key);
     return out;
   }
 
@@ -440,7 +579,7 @@ class SliceDataset {
   /// Number of cases.
   [[nodiscard]] std::size_t volumes() const noexcept { return cases_.size(); }
   [[nodiscard]] const Case& case_of(std::size_t volume) const { return cases_[volume]; }
-  /// The grid of a case's (first) image file.
+  /// The grid of a case's reference image: the first one, or with missing contrasts that of the labels.
   [[nodiscard]] const Geometry& geometry_of(std::size_t volume) const { return facts_[volume].geometry; }
   /// Number of samples that come from a case, and of those left out.
   [[nodiscard]] const SliceCounts& counts(std::size_t volume) const { return facts_[volume].counts; }
@@ -472,8 +611,11 @@ class SliceDataset {
     const auto mib = [](std::size_t bytes) {
       return std::to_string(bytes >> 20) + "." + std::to_string((bytes * 10 >> 20) % 10) + " MiB";
     };
+    int regridded = 0;
+    for (const auto& facts : facts_) regridded += facts.regridded;
     return std::string(detail::set_name(stage_)) + " set: " + std::to_string(volumes()) + " volumes, " +
-           counts().text() + "; " + mib(needed) +
+           counts().text() + "; " +
+           (regridded == 0 ? "" : std::to_string(regridded) + " files resampled onto another grid; ") + mib(needed) +
            (needed <= options_.cache_bytes
                 ? " kept in memory"
                 : " to prepare, of which at most " + mib(options_.cache_bytes) + " kept in memory");
@@ -485,6 +627,7 @@ class SliceDataset {
     SliceCounts counts;
     std::size_t sample_bytes = 0;
     std::size_t volume_bytes = 0;
+    int regridded = 0;
     std::vector<std::string> warnings;
   };
 
@@ -500,6 +643,8 @@ class SliceDataset {
       };
       compare(one.images.size(), first.images.size(), "images");
       compare(one.labels.size(), first.labels.size(), "labels");
+      compare(one.condition.size(), first.condition.size(), "conditions");
+      compare(one.image_label.size(), first.image_label.size(), "labels of the image as a whole");
     }
   }
 
@@ -515,6 +660,7 @@ class SliceDataset {
       const detail::CaseVoxels voxels = detail::read_case(cases_[v], options_, &facts.warnings);
       facts.geometry = voxels.geometry;
       facts.volume_bytes = voxels.bytes();
+      facts.regridded = voxels.regridded;
       const AxisMap map = file_to_hwd(voxels.geometry.affine, options_.axis);
       std::tie(kept[v], facts.counts) = detail::filter_slices(voxels, map, options_);
       for (const std::int32_t slice : kept[v]) {
@@ -561,18 +707,34 @@ class SliceDataset {
   }
 
   [[nodiscard]] Loaded prepare(const detail::CaseVoxels& voxels, const AxisMap& map, Origin origin) const {
-    Loaded out{detail::extract_slice(voxels, map, origin), History{}};
+    Loaded out{detail::extract_slice(voxels, map, origin, !options_.image_labels), History{}};
+    const Case& one = cases_[static_cast<std::size_t>(origin.volume)];
+    if (options_.missing_contrasts) out.sample.condition = detail::presence(one, out.sample.image);
     out.history = augment_.preprocess(out.sample, stage_);
+    if (options_.image_labels) out.sample.label.voxels = detail::image_label(one, voxels, map, origin.slice);
+    out.sample.condition.insert(out.sample.condition.end(), one.condition.begin(), one.condition.end());
     return out;
   }
   [[nodiscard]] Loaded prepare(Origin origin) const {
     const auto v = static_cast<std::size_t>(origin.volume);
     const auto voxels = volumes_->get(origin.volume, [&] { return detail::read_case(cases_[v], options_); });
     if (!(voxels->geometry.shape == facts_[v].geometry.shape))
-      throw data_error("reading " + cases_[v].images.front() + " again",
+      throw data_error("reading " + cases_[v].images[cases_[v].reference] + " again",
                        "its shape is " + voxels->geometry.shape.text() + ", it was " + facts_[v].geometry.shape.text(),
                        "do not change the data set during a run");
     return prepare(*voxels, file_to_hwd(voxels->geometry.affine, options_.axis), origin);
+  }
+
+  /// Hides contrasts while training, and blanks the channels of those that are missing or hidden, whatever the
+  /// transforms made of them.
+  void blank_missing(Sample& sample, const RandomKey& key) const {
+    auto& voxels = sample.image.voxels;
+    const std::span<float> presence(sample.condition.data(), static_cast<std::size_t>(voxels.extent(0)));
+    if (stage_ == Stage::training && options_.missing_probability > 0)
+      detail::hide_contrasts(presence, options_.missing_probability, options_.missing_probability_growth, key);
+    const std::int64_t size = voxels.size() / voxels.extent(0);
+    for (std::size_t c = 0; c < presence.size(); ++c)
+      if (presence[c] == 0) std::fill_n(voxels.data() + static_cast<std::int64_t>(c) * size, size, 0.0F);
   }
 
   std::vector<Case> cases_;

@@ -337,7 +337,7 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
 /// @throws Error (data) that names both files and what differs
 inline void check_same_grid(const Volume& a, const Volume& b, double tolerance_mm) {
   const std::string doing = "comparing the grids of " + a.path + " and " + b.path;
-  const std::string remedy = "resample one of them onto the grid of the other";
+  const std::string remedy = "resample one of them onto the grid of the other, or set \"allow_regrid\": true";
   if (!(a.geometry.shape == b.geometry.shape))
     throw data_error(
         doing, a.path + " has " + a.geometry.shape.text() + " voxels, " + b.path + " has " + b.geometry.shape.text(),

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "../data/batch_loader.hpp"
@@ -43,7 +44,8 @@ void predict(Net& net, const Data& data, const Augment& augment, const BatchOpti
   for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
     const at::Tensor output = [&] {
       [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
-      return net.forward(tensor_view(loaded->batch.image).to(device));
+      const DeviceBatch on = on_device(loaded->batch, device);
+      return net.forward(on.image, on.condition);
     }();
     {
       [[maybe_unused]] const auto scope = profiler.scope(Unit::postprocessing);
@@ -55,6 +57,37 @@ void predict(Net& net, const Data& data, const Augment& augment, const BatchOpti
         if (volumes.is_complete(origin.volume)) finish(static_cast<std::size_t>(origin.volume));
       }
     }
+    loader.recycle(std::move(loaded->batch));
+    progress(batch, batches);
+  }
+}
+
+/// Predicts every sample of a data set with a classifier.
+///
+/// The net runs in evaluation mode without gradients; `net` gives [N, class].
+/// @param data      of the testing stage
+/// @param done      `done(origin, probabilities, truth)` for each sample in order, spans of one value a class; the truth
+///                  is empty where the data set has no labels
+/// @param progress  `progress(batches done, batches)`
+template <class Net, class Data, Profiler Profile, class Done, class Progress>
+void classify(Net& net, const Data& data, const BatchOptions& options, const at::Device& device, Profile& profiler,
+              const Done& done, const Progress& progress) {
+  const c10::InferenceMode no_gradients;
+  net.train(false);
+  BatchLoader<Data> loader(data, options);
+  const auto batches = static_cast<std::int64_t>(loader.batches());
+  loader.start(0);
+  for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
+    const at::Tensor output = [&] {
+      [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
+      const DeviceBatch on = on_device(loaded->batch, device);
+      return net.forward(on.image, on.condition).to(at::kCPU, at::kFloat).contiguous();
+    }();
+    const auto classes = static_cast<std::size_t>(output.size(1));
+    const Array<float>& label = loaded->batch.label;
+    for (std::size_t i = 0; i < loaded->batch.origins.size(); ++i)
+      done(loaded->batch.origins[i], std::span<const float>(output.data_ptr<float>() + i * classes, classes),
+           label.empty() ? std::span<const float>() : std::span<const float>(label.data() + i * classes, classes));
     loader.recycle(std::move(loaded->batch));
     progress(batch, batches);
   }

@@ -3,23 +3,14 @@
 
 #include <ATen/ATen.h>
 
-#include <string>
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../task.hpp"
+#include "class_sums.hpp"
 #include "concept.hpp"
 
 namespace ivado {
-
-namespace detail {
-/// @throws Error (internal) if a prediction and its target differ in shape
-inline void require_same_shape(std::string_view loss, const at::Tensor& prediction, const at::Tensor& target) {
-  if (prediction.sizes() != target.sizes())
-    throw internal_error("computing " + std::string(loss),
-                         text("prediction ", prediction.sizes(), ", target ", target.sizes()),
-                         "the model and the labels must agree in size and number of classes");
-}
-}  // namespace detail
 
 /// Soft Dice of the whole batch, negated: the best value is -1.
 ///
@@ -29,6 +20,7 @@ inline void require_same_shape(std::string_view loss, const at::Tensor& predicti
 /// @note  Both empty give -1 (perfect). `s` is `Params::smooth`, 1 as in ivadomed.
 /// @note  V-Net (Milletari et al. 2016, arXiv:1606.04797) squares the terms of the denominator; ivadomed does not, nor
 ///         do we.
+/// @note  Not for heat maps: of a soft ground truth this is least at a prediction of 0 and 1, not at the truth.
 /// @complexity one pass over the voxels for each of the three sums
 /// Example: examples/segment_2d.cpp
 class DiceLoss {
@@ -41,6 +33,7 @@ class DiceLoss {
     }
   };
   static constexpr std::string_view name = "DiceLoss";
+  static constexpr TaskSet tasks = Task::segmentation;
 
   DiceLoss() = default;
   explicit DiceLoss(const Params& params) : params_(params) {}
@@ -52,10 +45,7 @@ class DiceLoss {
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
   [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
-    detail::require_same_shape(name, prediction, target);
-    const at::ScalarType type = prediction.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    const at::Tensor p = prediction.to(type);
-    const at::Tensor g = target.to(type);
+    const auto [p, g] = detail::loss_input(name, prediction, target);
     return -(2 * (p * g).sum() + params_.smooth) / (p.sum() + g.sum() + params_.smooth);
   }
 

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -14,6 +15,10 @@
 namespace ivado::nn {
 
 /// Runs a network on `at::Tensor`.
+///
+/// Frozen parts (transfer learning): a batch norm whose weight requires no gradient uses its running statistics, and a
+/// dropout behind frozen layers alone is the identity, so the part of a network before the first trained layer runs in
+/// evaluation mode and leaves no autograd graph.
 class TorchInterpreter {
  public:
   using Value = at::Tensor;
@@ -22,33 +27,37 @@ class TorchInterpreter {
   ///         training
   /// @param training    batch statistics and dropout (true), or running statistics and no dropout
   /// @param dropout     key of the dropout masks; `stream` is not used
-  TorchInterpreter(std::span<at::Tensor> parameters, bool training, const RandomKey& dropout = {})
-      : parameters_(parameters), training_(training), dropout_(dropout) {}
+  /// @param has_frozen  some weights require no gradient on purpose
+  TorchInterpreter(std::span<at::Tensor> parameters, bool training, const RandomKey& dropout = {},
+                   bool has_frozen = false)
+      : parameters_(parameters), training_(training), has_frozen_(has_frozen), dropout_(dropout) {}
 
   Value apply(const op::Convolution& op, std::span<const Value> x) const {
-    const std::vector<std::int64_t> stride(static_cast<std::size_t>(op.dimension), op.stride);
-    const std::vector<std::int64_t> padding(static_cast<std::size_t>(op.dimension), op.padding);
-    const std::vector<std::int64_t> dilation(static_cast<std::size_t>(op.dimension), 1);
-    const std::vector<std::int64_t> none(static_cast<std::size_t>(op.dimension), 0);
-    return at::convolution(x[0], tensor(op.weight), op.bias == no_parameter ? at::Tensor() : tensor(op.bias), stride,
-                           padding, dilation, false, none, 1);
+    return convolve(x[0], op, op.stride, op.padding, false);
+  }
+  Value apply(const op::TransposedConvolution& op, std::span<const Value> x) const {
+    return convolve(x[0], op, op.kernel, 0, true);
+  }
+  Value apply(const op::Linear& op, std::span<const Value> x) const {
+    return at::addmm(tensor(op.bias), x[0].to(tensor(op.weight).scalar_type()), tensor(op.weight).t());
   }
   Value apply(const op::BatchNorm& op, std::span<const Value> x) const {
-    if (training_) tensor(op.batches).add_(1);
+    const bool batch_statistics = training_ && !(has_frozen_ && !tensor(op.weight).requires_grad());
+    if (batch_statistics) tensor(op.batches).add_(1);
     return at::batch_norm(x[0], tensor(op.weight), tensor(op.bias), tensor(op.running_mean),
-                          tensor(op.running_variance), training_, op.momentum, op.epsilon, false);
+                          tensor(op.running_variance), batch_statistics, op.momentum, op.epsilon, false);
   }
   Value apply(const op::InstanceNorm& op, std::span<const Value> x) const {
-    return at::instance_norm(x[0], {}, {}, {}, {}, true, 0.1, op.epsilon, false);
+    return at::instance_norm(x[0], optional(op.weight), optional(op.bias), {}, {}, true, 0.1, op.epsilon, false);
   }
   Value apply(const op::Relu&, std::span<const Value> x) const { return at::relu(x[0]); }
+  Value apply(const op::LeakyRelu& op, std::span<const Value> x) const { return at::leaky_relu(x[0], op.slope); }
   Value apply(const op::Sigmoid&, std::span<const Value> x) const { return at::sigmoid(x[0]); }
   Value apply(const op::Softmax&, std::span<const Value> x) const { return at::softmax(x[0], 1); }
-  Value apply(const op::ChannelDropout& op, std::span<const Value> x) const {
-    if (!training_ || op.rate == 0) return x[0];
-    std::vector<std::int64_t> shape(static_cast<std::size_t>(x[0].dim()), 1);
-    shape[0] = x[0].size(0);
-    shape[1] = x[0].size(1);
+  Value apply(const op::Dropout& op, std::span<const Value> x) const {
+    if (!training_ || op.rate == 0 || (has_frozen_ && !x[0].requires_grad())) return x[0];
+    std::vector<std::int64_t> shape = x[0].sizes().vec();
+    if (op.whole_channels) std::fill(shape.begin() + 2, shape.end(), 1);
     at::Tensor mask = at::empty(shape, at::kFloat);
     Rng rng(dropout_.with_stream(stream_dropout + static_cast<std::uint32_t>(op.place) * 256U));
     const auto kept = op.rate < 1 ? static_cast<float>(1 / (1 - op.rate)) : 0.0F;
@@ -57,17 +66,55 @@ class TorchInterpreter {
     return x[0] * mask.to(x[0].options());
   }
   Value apply(const op::MaxPool& op, std::span<const Value> x) const {
-    return x[0].dim() == 5 ? at::max_pool3d(x[0], op.kernel) : at::max_pool2d(x[0], op.kernel);
+    const auto kernel = repeated(op.kernel, x[0]);
+    const auto stride = repeated(op.stride, x[0]);
+    const auto padding = repeated(op.padding, x[0]);
+    return x[0].dim() == 5 ? at::max_pool3d(x[0], kernel, stride, padding)
+                           : at::max_pool2d(x[0], kernel, stride, padding);
   }
+  Value apply(const op::AveragePool& op, std::span<const Value> x) const {
+    const auto kernel = repeated(op.kernel, x[0]);
+    return x[0].dim() == 5 ? at::avg_pool3d(x[0], kernel) : at::avg_pool2d(x[0], kernel);
+  }
+  Value apply(const op::GlobalAveragePool&, std::span<const Value> x) const { return x[0].flatten(2).mean(2); }
   Value apply(const op::ResizeLike&, std::span<const Value> x) const {
     const auto size = x[1].sizes().slice(2);
     return x[0].dim() == 5 ? at::upsample_trilinear3d(x[0], size, true) : at::upsample_bilinear2d(x[0], size, true);
   }
+  Value apply(const op::Upsample& op, std::span<const Value> x) const {
+    std::vector<std::int64_t> size = x[0].sizes().slice(2).vec();
+    for (auto& extent : size) extent *= op.factor;
+    return x[0].dim() == 5 ? at::upsample_nearest3d(x[0], size) : at::upsample_nearest2d(x[0], size);
+  }
   Value apply(const op::Concat&, std::span<const Value> x) const {
     return at::cat(at::TensorList(x.data(), x.size()), 1);
   }
-  Value apply(const op::DropChannels& op, std::span<const Value> x) const {
-    return x[0].narrow(1, op.first, x[0].size(1) - op.first);
+  Value apply(const op::Add&, std::span<const Value> x) const { return x[0] + x[1]; }
+  Value apply(const op::Multiply&, std::span<const Value> x) const { return x[0] * x[1]; }
+  Value apply(const op::SelectChannels& op, std::span<const Value> x) const {
+    return x[0].narrow(1, op.first, op.count < 0 ? x[0].size(1) - op.first : op.count);
+  }
+  Value apply(const op::Modulate& op, std::span<const Value> x) const {
+    const std::int64_t channels = x[0].size(1);
+    const at::Tensor scale = over_space(x[1].narrow(1, 0, channels), x[0]);
+    const at::Tensor shift = over_space(x[1].narrow(1, channels, channels), x[0]);
+    return x[0] * (op.around_one ? scale + 1 : scale) + shift;
+  }
+  Value apply(const op::Moments&, std::span<const Value> x) const {
+    const at::Tensor presence = x[0].to(x[1].options());
+    const at::Tensor count = over_space(presence.sum(1, true), x[1]);
+    at::Tensor mean;
+    for (std::size_t k = 1; k < x.size(); ++k) {
+      const at::Tensor part = x[k] * here(presence, k, x[k]);
+      mean = mean.defined() ? mean + part : part;
+    }
+    mean = mean / count;
+    at::Tensor variance;
+    for (std::size_t k = 1; k < x.size(); ++k) {
+      const at::Tensor part = (x[k] - mean).square() * here(presence, k, x[k]);
+      variance = variance.defined() ? variance + part : part;
+    }
+    return at::cat({mean, variance / (count - 1).clamp_min(1)}, 1);
   }
   Value apply(const op::DivideByMax& op, std::span<const Value> x) const {
     std::vector<std::int64_t> axes;
@@ -83,9 +130,35 @@ class TorchInterpreter {
 
  private:
   [[nodiscard]] at::Tensor& tensor(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] at::Tensor optional(ParameterId id) const { return id == no_parameter ? at::Tensor() : tensor(id); }
+  /// A number for each spatial axis of a value.
+  [[nodiscard]] static std::vector<std::int64_t> repeated(std::int64_t number, const Value& x) {
+    return std::vector<std::int64_t>(static_cast<std::size_t>(x.dim() - 2), number);
+  }
+  template <class Operation>
+  [[nodiscard]] Value convolve(const Value& x, const Operation& op, std::int64_t stride, std::int64_t padding,
+                               bool transposed) const {
+    const auto axes = static_cast<std::size_t>(op.dimension);
+    const std::vector<std::int64_t> zeros(axes, 0);
+    const std::vector<std::int64_t> ones(axes, 1);
+    return at::convolution(x, tensor(op.weight), optional(op.bias), std::vector<std::int64_t>(axes, stride),
+                           std::vector<std::int64_t>(axes, padding), ones, transposed, zeros, 1);
+  }
+  /// [N, C] as [N, C, 1, 1…], to be spread over the space of `like`.
+  [[nodiscard]] static Value over_space(const Value& x, const Value& like) {
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(like.dim()), 1);
+    shape[0] = x.size(0);
+    shape[1] = x.size(1);
+    return x.reshape(shape);
+  }
+  /// Column k - 1 of the presence.
+  [[nodiscard]] static Value here(const Value& presence, std::size_t k, const Value& like) {
+    return over_space(presence.narrow(1, static_cast<std::int64_t>(k) - 1, 1), like);
+  }
 
   std::span<at::Tensor> parameters_;
   bool training_;
+  bool has_frozen_;
   RandomKey dropout_;
 };
 

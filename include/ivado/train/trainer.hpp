@@ -95,11 +95,33 @@ void require_finite(double loss, const EpochSummary& summary, std::int64_t batch
       "look at these images and labels, or lower initial_lr; the last good state is kept");
 }
 
+/// The loss of a prediction and of its coarser companions (deep supervision), whose labels are those of the nearest
+/// voxels. Weights 1, 1/2, 1/4 … divided by their sum (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z).
+template <class LossFunction>
+[[nodiscard]] at::Tensor supervised_loss(const LossFunction& loss_function, const std::vector<at::Tensor>& predictions,
+                                         const at::Tensor& label) {
+  at::Tensor sum;
+  double weight = 1;
+  double weights = 0;
+  for (const auto& prediction : predictions) {
+    at::Tensor target = label;
+    if (prediction.dim() > 2 && prediction.sizes().slice(2) != label.sizes().slice(2)) {
+      const auto size = prediction.sizes().slice(2);
+      target = label.dim() == 5 ? at::upsample_nearest3d(label, size) : at::upsample_nearest2d(label, size);
+    }
+    const at::Tensor part = loss_function(prediction, target);
+    sum = sum.defined() ? sum + weight * part : part;
+    weights += weight;
+    weight /= 2;
+  }
+  return predictions.size() > 1 ? sum / weights : sum;
+}
+
 }  // namespace detail
 
 /// Trains a net.
 ///
-/// Order within a batch: forward, loss, gradients forgotten, backward, step; the rate of the schedule is set before
+/// A net whose layers are all frozen is run as in a training and not changed. Order within a batch: forward, loss, gradients forgotten, backward, step; the rate of the schedule is set before
 /// each step.
 /// Validation runs in evaluation mode without gradients. The best state is the one with the lowest validation loss, or
 /// with
@@ -130,15 +152,17 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       training.start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = training.next(); ++batch) {
         const std::int64_t samples = loaded->batch.size();
-        const at::Tensor image = tensor_view(loaded->batch.image).to(options.device);
-        const at::Tensor label = tensor_view(loaded->batch.label).to(options.device);
+        const DeviceBatch data = on_device(loaded->batch, options.device);
         const RandomKey dropout{options.seed, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(batch), 0};
-        const at::Tensor loss = loss_function(net.forward(image, dropout), label);
+        const at::Tensor loss = detail::supervised_loss(
+            loss_function, net.forward_supervised(data.image, data.condition, dropout), data.label);
         const auto value = loss.template item<double>();
         detail::require_finite(value, summary, batch, loaded->batch.origins, training, "training");
         optimizer.zero_gradients();
-        loss.backward();
-        optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
+        if (loss.requires_grad()) {
+          loss.backward();
+          optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
+        }
         training_loss.add(value, samples);
         training.recycle(std::move(loaded->batch));
         observer.on_batch(summary, batch + 1, batches, value);
@@ -154,9 +178,8 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       validation->start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = validation->next(); ++batch) {
         const std::int64_t samples = loaded->batch.size();
-        const at::Tensor image = tensor_view(loaded->batch.image).to(options.device);
-        const at::Tensor label = tensor_view(loaded->batch.label).to(options.device);
-        const auto value = loss_function(net.forward(image), label).template item<double>();
+        const DeviceBatch data = on_device(loaded->batch, options.device);
+        const auto value = loss_function(net.forward(data.image, data.condition), data.label).template item<double>();
         detail::require_finite(value, summary, batch, loaded->batch.origins, *validation, "validation");
         validation_loss.add(value, samples);
         validation->recycle(std::move(loaded->batch));

@@ -1,0 +1,50 @@
+// ivado info, phantom, overlay, summary, onnx, prepare-vertebral-labels.
+#include "tools.hpp"
+
+#include <iostream>
+#include <ivado/data/info.hpp>
+#include <ivado/data/phantom.hpp>
+#include <ivado/data/vertebral_labels.hpp>
+#include <ivado/model/commands.hpp>
+#include <vector>
+
+#ifdef IVADO_WITH_REPORT
+#include "overlay.hpp"
+#endif
+#ifdef IVADO_WITH_ONNX
+#include <ivado/interop/onnx_command.hpp>
+#endif
+
+namespace {
+
+int info(std::span<const std::string> arguments) {
+  std::vector<std::string> files;
+  bool json = false;
+  for (const auto& argument : arguments) {
+    if (argument == "--json")
+      json = true;
+    else if (argument == "-h" || argument == "--help")
+      return std::cout << "usage: ivado info [--json] FILE...\n", 0;
+    else
+      files.push_back(argument);
+  }
+  if (files.empty()) throw ivado::usage_error("ivado info", "no file is given", "usage: ivado info [--json] FILE...");
+  return ivado::run_info(files, json, std::cout, std::cerr);
+}
+
+}  // namespace
+
+std::optional<int> run_tool(const std::string& command, std::span<const std::string> arguments) {
+  if (command == "info") return info(arguments);
+  if (command == "phantom") return ivado::run_phantom(arguments, std::cout, std::cerr);
+  if (command == "summary") return ivado::run_summary(arguments, std::cout, std::cerr);
+  if (command == "prepare-vertebral-labels")
+    return ivado::run_prepare_vertebral_labels(arguments, std::cout, std::cerr);
+#ifdef IVADO_WITH_ONNX
+  if (command == "onnx") return ivado::run_onnx(arguments, std::cout, std::cerr);
+#endif
+#ifdef IVADO_WITH_REPORT
+  if (command == "overlay") return ivado_overlay::run({arguments.begin(), arguments.end()});
+#endif
+  return std::nullopt;
+}

@@ -1,0 +1,518 @@
+// Threshold analysis: the scores of predictions binarised at each of many thresholds, from one pass over the voxels.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numbers>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../data/array.hpp"
+#include "../data/atomic_file.hpp"
+#include "../error.hpp"
+#include "evaluation.hpp"
+#include "overlap.hpp"
+
+namespace ivado {
+
+/// The smallest distance of thresholds that a threshold analysis takes.
+inline constexpr double least_threshold_increment = 0.0001;
+
+/// What a threshold analysis maximises.
+enum class ThresholdMetric {
+  dice,                ///< mean Dice over the volumes; ivadomed's choice for segmentation
+  recall_specificity,  ///< mean recall + mean specificity - 1 (Youden 1950); ivadomed's choice for classification
+};
+
+/// The name of a metric in reports and plots: "dice", "recall_specificity" (ivadomed's).
+[[nodiscard]] constexpr std::string_view threshold_metric_name(ThresholdMetric metric) noexcept {
+  return metric == ThresholdMetric::dice ? "dice" : "recall_specificity";
+}
+
+/// An interval that holds the true value with a certain confidence; NaN where nothing can be said.
+struct ConfidenceInterval {
+  double lower = undefined_score;
+  double upper = undefined_score;
+};
+
+/// The thresholds k·increment for k = 1, 2, … below 1, each the product in double precision; 0 is not one.
+/// @throws Error (usage) if `increment` is not in [least_threshold_increment, 1)
+[[nodiscard]] inline std::vector<double> analysis_thresholds(double increment) {
+  if (!(increment >= least_threshold_increment && increment < 1))
+    throw usage_error("choosing the thresholds of the threshold analysis", detail::text("the increment is ", increment),
+                      detail::text("give one from ", least_threshold_increment, " to below 1, such as 0.1 or 0.01"));
+  std::vector<double> thresholds;
+  for (int k = 1; k * increment < 1; ++k) thresholds.push_back(k * increment);
+  return thresholds;
+}
+
+namespace detail {
+
+/// The smallest float that is not below `bound`: for every float v, v >= that float where static_cast<double>(v) >=
+/// bound.
+[[nodiscard]] inline float least_float_from(double bound) noexcept {
+  const auto near = static_cast<float>(bound);
+  return static_cast<double>(near) < bound ? std::nextafter(near, std::numeric_limits<float>::infinity()) : near;
+}
+
+/// Finds out how many thresholds a value reaches: a guess by one product, put right by one comparison.
+class ThresholdGrid {
+ public:
+  explicit ThresholdGrid(double increment)
+      : thresholds_(analysis_thresholds(increment)), scale_(static_cast<float>((1 - 0x1p-20) / increment)) {
+    for (const double threshold : thresholds_)
+      bounds_.push_back(std::bit_cast<std::int32_t>(least_float_from(threshold)));
+    bounds_.push_back(std::numeric_limits<std::int32_t>::max());
+  }
+  [[nodiscard]] const std::vector<double>& thresholds() const noexcept { return thresholds_; }
+  /// `bounds()[k]` are the bits of the smallest float that reaches threshold k + 1; no float reaches the last one.
+  [[nodiscard]] const std::int32_t* bounds() const noexcept { return bounds_.data(); }
+  /// For v in [0, 1], the integer part q of v · scale is the number of thresholds reached, or one less. It is never too
+  /// high, since the scale is lowered by 2^-20 and rounding adds less than 2^-22; and lowered by at most 10^4 · 2^-19
+  /// < 1, never too low by two.
+  [[nodiscard]] float scale() const noexcept { return scale_; }
+
+ private:
+  std::vector<double> thresholds_;
+  std::vector<std::int32_t> bounds_;
+  float scale_;
+};
+
+/// Numbers of voxels by how many thresholds their prediction reaches, separately for background and foreground.
+class ThresholdHistogram {
+ public:
+  explicit ThresholdHistogram(const ThresholdGrid& grid)
+      : grid_(&grid), partial_((grid.thresholds().size() + 1) * 2 * lanes), bins_(partial_.size() / lanes) {}
+
+  /// Counts voxels; NaN is noted.
+  void add(ArrayView<const float> prediction, ArrayView<const float> truth) {
+    if (prediction.size() == 0) return;
+    if (prediction.is_dense() && truth.is_dense()) {
+      add_row(prediction.data(), truth.data(), prediction.size());
+      return;
+    }
+    constexpr std::size_t size = 16 * block;
+    std::array<float, size> p;
+    std::array<float, size> g;
+    std::size_t filled = 0;
+    zip(prediction, truth, [&](float prediction_value, float truth_value) {
+      p[filled] = prediction_value;
+      g[filled] = truth_value;
+      if (++filled < size) return;
+      add_row(p.data(), g.data(), size);
+      filled = 0;
+    });
+    add_row(p.data(), g.data(), static_cast<std::int64_t>(filled));
+  }
+  /// True if a prediction or truth was NaN.
+  [[nodiscard]] bool has_nan() const noexcept { return nan_; }
+
+  /// The confusion counts at each threshold.
+  [[nodiscard]] std::vector<SoftCounts> counts() {
+    merge();
+    const std::size_t n = grid_->thresholds().size();
+    double positive = 0;
+    double negative = 0;
+    for (std::size_t bin = 0; bin <= n; ++bin) {
+      negative += static_cast<double>(bins_[2 * bin]);
+      positive += static_cast<double>(bins_[2 * bin + 1]);
+    }
+    std::vector<SoftCounts> out(n);
+    double fp = 0;
+    double tp = 0;
+    for (std::size_t k = n; k-- > 0;) {
+      fp += static_cast<double>(bins_[2 * (k + 1)]);
+      tp += static_cast<double>(bins_[2 * (k + 1) + 1]);
+      out[k] = {
+          fp, positive - tp, tp, negative - fp, fp + (positive - tp), static_cast<std::int64_t>(positive + negative)};
+    }
+    return out;
+  }
+
+ private:
+  // Neighbouring voxels count in different lanes, since adding to a number just written waits for the write.
+  static constexpr std::size_t lanes = 4;
+  static constexpr std::size_t block = 32;
+  static constexpr std::int64_t most_between_merges = std::int64_t{1} << 31;  // the lanes have 32 bits
+
+  void add_row(const float* prediction, const float* truth, std::int64_t n) {
+    while (n > 0) {
+      if (counted_ + static_cast<std::int64_t>(block) > most_between_merges) merge();
+      const std::int64_t part = std::min(n, most_between_merges - counted_);
+      const std::int64_t whole = part - part % static_cast<std::int64_t>(block);
+      for (std::int64_t i = 0; i < whole; i += static_cast<std::int64_t>(block)) add_block(prediction + i, truth + i);
+      if (whole < part) {
+        const auto rest = static_cast<std::size_t>(part - whole);
+        std::array<float, block> p{};
+        std::array<float, block> g{};
+        std::copy_n(prediction + whole, rest, p.begin());
+        std::copy_n(truth + whole, rest, g.begin());
+        add_block(p.data(), g.data());
+        bins_[0] -= block - rest;  // what fills the block up counts as background at 0; the lanes come later
+      }
+      counted_ += part;
+      prediction += part;
+      truth += part;
+      n -= part;
+    }
+  }
+
+  /// Counts `block` voxels. Floats from 0 on are in the order of their bits read as whole numbers, and negative ones
+  /// are negative there; comparing these leaves no branch, and compilers vectorise the loops.
+  void add_block(const float* prediction, const float* truth) noexcept {
+    constexpr auto half = std::bit_cast<std::int32_t>(0.5F);
+    constexpr auto one = std::bit_cast<std::int32_t>(1.0F);
+    constexpr auto infinite = std::bit_cast<std::int32_t>(std::numeric_limits<float>::infinity());
+    constexpr std::int32_t all_but_sign = 0x7FFFFFFF;
+    constexpr auto lane_count = static_cast<std::int32_t>(lanes);
+    std::array<std::int32_t, block> value;
+    std::array<std::int32_t, block> guess;
+    std::array<std::int32_t, block> place;
+    std::int32_t any = 0;
+    std::int32_t positives = 0;
+    std::int32_t largest = 0;
+    for (std::size_t i = 0; i < block; ++i) {
+      const auto p = std::bit_cast<std::int32_t>(prediction[i]);
+      const auto g = std::bit_cast<std::int32_t>(truth[i]);
+      any |= p;
+      positives += g >= half ? 1 : 0;
+      largest = std::max(largest, std::max(p & all_but_sign, g & all_but_sign));
+    }
+    nan_ = nan_ || largest > infinite;
+    if (any == 0) {  // most blocks of most volumes
+      partial_[0] += static_cast<std::uint32_t>(block) - static_cast<std::uint32_t>(positives);
+      partial_[lanes] += static_cast<std::uint32_t>(positives);
+      return;
+    }
+    const float scale = grid_->scale();
+    for (std::size_t i = 0; i < block; ++i) {
+      value[i] = std::min(std::max(std::bit_cast<std::int32_t>(prediction[i]), 0), one);
+      guess[i] = static_cast<std::int32_t>(std::bit_cast<float>(value[i]) * scale);
+      place[i] = 2 * lane_count * guess[i] + (std::bit_cast<std::int32_t>(truth[i]) >= half ? lane_count : 0) +
+                 static_cast<std::int32_t>(i % lanes);
+    }
+    const std::int32_t* const bounds = grid_->bounds();
+    std::uint32_t* const partial = partial_.data();
+    for (std::size_t i = 0; i < block; ++i)
+      ++partial[place[i] + 2 * lane_count * static_cast<std::int32_t>(value[i] >= bounds[guess[i]])];
+  }
+
+  /// Adds the lanes to the bins.
+  void merge() noexcept {
+    for (std::size_t bin = 0; bin < bins_.size(); ++bin)
+      for (std::size_t lane = 0; lane < lanes; ++lane) bins_[bin] += partial_[bin * lanes + lane];
+    std::fill(partial_.begin(), partial_.end(), 0U);
+    counted_ = 0;
+  }
+
+  const ThresholdGrid* grid_;
+  std::vector<std::uint32_t> partial_;  // [thresholds reached, background or foreground, lane]
+  std::vector<std::uint64_t> bins_;     // [thresholds reached, background or foreground]
+  std::int64_t counted_ = 0;
+  bool nan_ = false;
+};
+
+/// The confusion counts of one class, after a look at its values.
+/// @throws Error (data) if a value is NaN
+[[nodiscard]] inline std::vector<SoftCounts> threshold_counts(const ThresholdGrid& grid,
+                                                              ArrayView<const float> prediction,
+                                                              ArrayView<const float> truth,
+                                                              std::string_view case_name) {
+  ThresholdHistogram histogram(grid);
+  histogram.add(prediction, truth);
+  if (histogram.has_nan())
+    throw data_error("computing the threshold analysis" + (case_name.empty() ? "" : " of " + std::string(case_name)),
+                     "the prediction or the truth holds NaN", "look at the model's output and at the label file");
+  return histogram.counts();
+}
+
+/// Mean and squared deviations of numbers that come one after the other (Welford 1962); NaN is left out.
+struct RunningMean {
+  std::int64_t n = 0;
+  double sum = 0;
+  double mean_so_far = 0;
+  double squares = 0;
+
+  void add(double value) noexcept {
+    if (std::isnan(value)) return;
+    ++n;
+    sum += value;
+    const double before = value - mean_so_far;
+    mean_so_far += before / static_cast<double>(n);
+    squares += before * (value - mean_so_far);
+  }
+  [[nodiscard]] double mean() const noexcept { return n == 0 ? undefined_score : sum / static_cast<double>(n); }
+  [[nodiscard]] double standard_deviation() const noexcept {
+    return n < 2 ? undefined_score : std::sqrt(squares / static_cast<double>(n - 1));
+  }
+};
+
+/// P(|T| ≤ t) for Student's T with `freedom` degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4).
+[[nodiscard]] inline double student_within(double t, std::int64_t freedom) noexcept {
+  const double angle = std::atan(t / std::sqrt(static_cast<double>(freedom)));
+  const double cosine = std::cos(angle);
+  const bool is_odd = freedom % 2 == 1;
+  double term = is_odd ? cosine : 1;
+  double sum = freedom == 1 ? 0 : term;
+  for (std::int64_t k = is_odd ? 3 : 2; k < freedom; k += 2) {
+    term *= cosine * cosine * static_cast<double>(k - 1) / static_cast<double>(k);
+    sum += term;
+  }
+  return is_odd ? 2 / std::numbers::pi * (angle + std::sin(angle) * sum) : std::sin(angle) * sum;
+}
+
+/// The t with P(|T| ≤ t) = 0.95, to full precision by halving.
+[[nodiscard]] inline double student_95(std::int64_t freedom) noexcept {
+  double low = 1.9;
+  double high = 12.8;
+  for (int step = 0; step < 60; ++step) {
+    const double middle = (low + high) / 2;
+    (student_within(middle, freedom) < 0.95 ? low : high) = middle;
+  }
+  return high;
+}
+
+}  // namespace detail
+
+/// The 95 % confidence interval of a mean by Student's t: mean ± t · standard deviation / √n, with n - 1 degrees of
+/// freedom.
+/// @param standard_deviation  of the sample (n - 1)
+/// @return NaN for fewer than two values
+[[nodiscard]] inline ConfidenceInterval confidence_interval_95(double mean, double standard_deviation, std::int64_t n) {
+  if (n < 2) return {};
+  const double half = detail::student_95(n - 1) * standard_deviation / std::sqrt(static_cast<double>(n));
+  return {mean - half, mean + half};
+}
+
+/// The confusion counts of a prediction binarised at each of the thresholds `analysis_thresholds(increment)`.
+///
+/// Exactly those of a search that binarises with `static_cast<double>(value) >= threshold`, also where values lie on
+/// thresholds. The truth is foreground from 0.5 on.
+/// @param prediction  any rank; values in [0, 1] (others count as the nearest one)
+/// @param truth       the same shape
+/// @return            one a threshold
+/// @throws Error (usage) for an increment out of range; (data) if the shapes differ or a value is NaN
+/// @complexity one pass over the voxels, whatever the increment, and one over the thresholds
+[[nodiscard]] inline std::vector<SoftCounts> threshold_counts(ArrayView<const float> prediction,
+                                                              ArrayView<const float> truth, double increment) {
+  detail::require_same_shape("the threshold analysis", prediction.shape(), truth.shape());
+  return detail::threshold_counts(detail::ThresholdGrid(increment), prediction, truth, {});
+}
+
+/// Means over the volumes of the scores at one threshold.
+struct ThresholdPoint {
+  double threshold = 0;
+  double dice = undefined_score;         ///< of the volumes where it is defined: prediction or truth not empty
+  double recall = undefined_score;       ///< a volume with an empty truth counts as 0, as in ivadomed
+  double specificity = undefined_score;  ///< a volume filled by its truth counts as 0
+  double score = undefined_score;        ///< `dice`, or `recall + specificity - 1`
+  std::int64_t dice_volumes = 0;         ///< volumes where the Dice is defined
+};
+
+/// A point of a receiver operating characteristic.
+struct RocPoint {
+  double false_positive_rate = 0;  ///< 1 - mean specificity
+  double true_positive_rate = 0;   ///< mean recall
+};
+
+/// The scores of one class, or of all together, at all thresholds.
+struct ThresholdCurve {
+  std::vector<ThresholdPoint> points;   ///< by rising threshold
+  std::size_t optimum_index = 0;        ///< of the optimum among the points; their number where there is none
+  double optimum = undefined_score;     ///< the largest threshold with the highest score; NaN: no score is defined
+  double best_score = undefined_score;  ///< the score there
+  ConfidenceInterval dice_interval;     ///< 95 % of the mean Dice at the optimum, over volumes, by Student's t, cut to
+                                        ///< [0, 1]; NaN for fewer than two volumes. Choosing the threshold on the
+                                        ///< same volumes is not accounted for
+  std::vector<RocPoint> roc;            ///< by rising false positive rate, from (0, 0) to (1, 1)
+  double roc_area = undefined_score;    ///< under straight lines between these points
+};
+
+/// What a threshold analysis finds.
+struct ThresholdResult {
+  ThresholdMetric metric = ThresholdMetric::dice;
+  double increment = 0;
+  std::int64_t volumes = 0;
+  ThresholdCurve pooled;                ///< of the counts of all classes together, as in ivadomed
+  std::vector<ThresholdCurve> classes;  ///< one a class
+};
+
+/// Finds the threshold that binarises predictions best.
+///
+/// Each volume is read once, whatever the increment; its confusion counts at all thresholds come from sums over
+/// histograms of the prediction in background and foreground. The scores are those of a search that binarises at each
+/// threshold in turn (ivadomed's, whose time grows with the number of thresholds: known-problems A5), exactly. A volume
+/// is what `add` gets: for a classifier, give all samples in one call, [class, sample], since recall and specificity of
+/// a single sample say nothing.
+///
+/// ivadomed analyses training and validation data together; give validation data alone for an honest optimum (B6.19).
+/// Its ROC polyline runs back and forth (B6.18), `ThresholdCurve::roc` does not.
+///
+///   ThresholdAnalysis analysis(0.01);
+///   for (const auto& volume : volumes) analysis.add(volume.prediction.view(), volume.truth.view());
+///   const double thr = analysis.result().pooled.optimum;
+///
+/// @note memory: numbers of thresholds × (classes + 1), whatever the number of volumes. Not thread-safe.
+class ThresholdAnalysis {
+ public:
+  /// @param increment  distance of the thresholds: from `least_threshold_increment` to below 1
+  /// @throws Error (usage) if it is out of range
+  explicit ThresholdAnalysis(double increment, ThresholdMetric metric = ThresholdMetric::dice)
+      : metric_(metric), increment_(increment), grid_(increment) {}
+
+  /// Adds a volume.
+  /// @param prediction  [class, spatial…] before binarisation, in [0, 1]
+  /// @param truth       the same shape; foreground from 0.5 on
+  /// @param case_name   for errors
+  /// @throws Error (data) if the shapes differ, there is no voxel, the number of classes is not that of the volumes
+  ///                      before, or a value is NaN; nothing is added then
+  void add(ArrayView<const float> prediction, ArrayView<const float> truth, std::string_view case_name = {});
+  /// Adds a volume of one class, its voxels in any order.
+  /// @throws Error (data) as for arrays
+  void add(std::span<const float> prediction, std::span<const float> truth, std::string_view case_name = {}) {
+    add(ArrayView<const float>(prediction.data(), {1, static_cast<std::int64_t>(prediction.size())}),
+        ArrayView<const float>(truth.data(), {1, static_cast<std::int64_t>(truth.size())}), case_name);
+  }
+  /// Number of volumes added.
+  [[nodiscard]] std::int64_t volumes() const noexcept { return volumes_; }
+  /// The scores of the volumes added so far.
+  /// @throws Error (data) if there is no volume, or the Dice is not defined for any volume at any threshold
+  [[nodiscard]] ThresholdResult result() const;
+
+ private:
+  struct Means {
+    detail::RunningMean dice;
+    detail::RunningMean recall;
+    detail::RunningMean specificity;
+  };
+
+  static void accumulate(std::vector<Means>& means, const std::vector<SoftCounts>& counts) {
+    means.resize(counts.size());
+    for (std::size_t k = 0; k < counts.size(); ++k) {
+      means[k].dice.add(dice(counts[k]));
+      means[k].recall.add(recall(counts[k]));
+      means[k].specificity.add(specificity(counts[k]));
+    }
+  }
+  [[nodiscard]] ThresholdCurve curve(const std::vector<Means>& means) const;
+
+  ThresholdMetric metric_;
+  double increment_;
+  detail::ThresholdGrid grid_;
+  std::int64_t volumes_ = 0;
+  std::vector<Means> pooled_;
+  std::vector<std::vector<Means>> classes_;
+};
+
+inline void ThresholdAnalysis::add(ArrayView<const float> prediction, ArrayView<const float> truth,
+                                   std::string_view case_name) {
+  detail::require_same_shape("the threshold analysis" + (case_name.empty() ? "" : " of " + std::string(case_name)),
+                             prediction.shape(), truth.shape());
+  const std::string doing =
+      "adding " + (case_name.empty() ? std::string("a volume") : std::string(case_name)) + " to the threshold analysis";
+  if (prediction.size() == 0)
+    throw data_error(doing, "the prediction has shape " + prediction.shape().text(), "leave out what has no voxel");
+  const auto classes = static_cast<std::size_t>(prediction.extent(0));
+  if (volumes_ > 0 && classes != classes_.size())
+    throw data_error(doing, detail::text("it has ", classes, " classes, the volumes before have ", classes_.size()),
+                     "analyse predictions of one model at a time");
+  std::vector<std::vector<SoftCounts>> counts;
+  for (std::size_t c = 0; c < classes; ++c)
+    counts.push_back(detail::threshold_counts(grid_, prediction.narrow(0, static_cast<std::int64_t>(c), 1),
+                                              truth.narrow(0, static_cast<std::int64_t>(c), 1), case_name));
+  classes_.resize(classes);
+  for (std::size_t c = 0; c < classes; ++c) accumulate(classes_[c], counts[c]);
+  for (std::size_t c = 1; c < classes; ++c)
+    for (std::size_t k = 0; k < counts[0].size(); ++k) counts[0][k] += counts[c][k];
+  accumulate(pooled_, counts[0]);
+  ++volumes_;
+}
+
+inline ThresholdCurve ThresholdAnalysis::curve(const std::vector<Means>& means) const {
+  ThresholdCurve out;
+  out.optimum_index = means.size();
+  for (std::size_t k = 0; k < means.size(); ++k) {
+    const Means& at = means[k];
+    ThresholdPoint point{grid_.thresholds()[k], at.dice.mean(), at.recall.mean(), at.specificity.mean()};
+    point.score = metric_ == ThresholdMetric::dice ? point.dice : point.recall + point.specificity - 1;
+    point.dice_volumes = at.dice.n;
+    if (!std::isnan(point.score) && !(point.score < out.best_score)) {
+      out.optimum_index = k;
+      out.optimum = point.threshold;
+      out.best_score = point.score;
+    }
+    out.points.push_back(point);
+    out.roc.push_back({1 - point.specificity, point.recall});
+  }
+  if (out.optimum_index < means.size()) {
+    const detail::RunningMean& at = means[out.optimum_index].dice;
+    const ConfidenceInterval interval = confidence_interval_95(at.mean(), at.standard_deviation(), at.n);
+    if (at.n > 1) out.dice_interval = {std::max(interval.lower, 0.0), std::min(interval.upper, 1.0)};
+  }
+  out.roc.push_back({0, 0});
+  out.roc.push_back({1, 1});
+  std::sort(out.roc.begin(), out.roc.end(), [](const RocPoint& a, const RocPoint& b) {
+    return a.false_positive_rate < b.false_positive_rate ||
+           (a.false_positive_rate == b.false_positive_rate && a.true_positive_rate < b.true_positive_rate);
+  });
+  out.roc_area = 0;
+  for (std::size_t i = 1; i < out.roc.size(); ++i)
+    out.roc_area += (out.roc[i].false_positive_rate - out.roc[i - 1].false_positive_rate) *
+                    (out.roc[i].true_positive_rate + out.roc[i - 1].true_positive_rate) / 2;
+  return out;
+}
+
+inline ThresholdResult ThresholdAnalysis::result() const {
+  if (volumes_ == 0)
+    throw data_error("finding the best threshold", "there is no prediction", "give at least one volume with its truth");
+  ThresholdResult out{metric_, increment_, volumes_, curve(pooled_), {}};
+  for (const auto& means : classes_) out.classes.push_back(curve(means));
+  if (std::isnan(out.pooled.optimum))
+    throw data_error(
+        "finding the best threshold",
+        detail::text("truth and prediction are empty at all thresholds in each of the ", volumes_, " volumes"),
+        "give volumes with foreground, or train the model further");
+  return out;
+}
+
+/// The scores as the text of a CSV file: a row a threshold, with 1 in the column `is_optimum` at the optimum. Where
+/// there are several classes, the columns of all together are followed by those of each, with "_class<n>". A number
+/// that is not defined is an empty field.
+[[nodiscard]] inline std::string threshold_csv(const ThresholdResult& result) {
+  std::vector<const ThresholdCurve*> curves{&result.pooled};
+  std::string out = "threshold,dice,recall,specificity,score,dice_volumes,is_optimum";
+  if (result.classes.size() > 1) {
+    for (std::size_t c = 0; c < result.classes.size(); ++c) {
+      curves.push_back(&result.classes[c]);
+      for (const char* column : {"dice", "recall", "specificity", "score", "dice_volumes", "is_optimum"})
+        out += "," + std::string(column) + "_class" + std::to_string(c);
+    }
+  }
+  out += "\n";
+  for (std::size_t k = 0; k < result.pooled.points.size(); ++k) {
+    out += detail::csv_number(result.pooled.points[k].threshold);
+    for (const ThresholdCurve* curve : curves) {
+      const ThresholdPoint& point = curve->points[k];
+      for (const double value : {point.dice, point.recall, point.specificity, point.score})
+        out += "," + detail::csv_number(value);
+      out += "," + std::to_string(point.dice_volumes) + (k == curve->optimum_index ? ",1" : ",0");
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+/// Writes `threshold_csv(result)`. The file is there whole or not at all.
+/// @throws Error (internal) if it cannot be written
+inline void write_threshold_csv(const std::string& path, const ThresholdResult& result) {
+  write_file_atomically(path, threshold_csv(result));
+}
+
+}  // namespace ivado
