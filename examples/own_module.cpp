@@ -37,9 +37,8 @@ struct DilatedNet : torch::nn::Module {
   torch::nn::Conv2d last{nullptr};
 };
 
-using Experiment =
-    ivado::Pipeline<ivado::BidsLoader<ivado::Slices<ivado::Axis::axial>>,
-                    ivado::Compose<ivado::Resample, ivado::CenterCrop, ivado::NormalizeInstance>, DilatedNet,
-                    ivado::DiceLoss, ivado::PostProcess<ivado::Binarize>>;
+using Experiment = ivado::Pipeline<ivado::BidsLoader<ivado::Slices<ivado::Axis::axial>>,
+                                   ivado::Compose<ivado::Resample, ivado::CenterCrop, ivado::NormalizeInstance>,
+                                   DilatedNet, ivado::DiceLoss, ivado::PostProcess<ivado::Binarize>>;
 
 int main(int argc, char** argv) { return ivado::main<Experiment>(argc, argv); }

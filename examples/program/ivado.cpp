@@ -21,11 +21,11 @@ using Exporter = ivado::OnnxExporter;
 using Exporter = ivado::NoExporter;
 #endif
 
-using General = ivado::Pipeline<
-    ivado::BidsLoader<ivado::AnySlices, ivado::Channels<ivado::dynamic>, ivado::Classes<ivado::dynamic>,
-                      ivado::MissingContrasts, ivado::Metadata>,
-    ivado::AnyCompose, ivado::AnyModel, ivado::AnyLoss, ivado::AnyPostProcess, ivado::AnyScheduler,
-    ivado::StageTimer, Exporter>;
+using General =
+    ivado::Pipeline<ivado::BidsLoader<ivado::AnySlices, ivado::Channels<ivado::dynamic>, ivado::Classes<ivado::dynamic>,
+                                      ivado::MissingContrasts, ivado::Metadata>,
+                    ivado::AnyCompose, ivado::AnyModel, ivado::AnyLoss, ivado::AnyPostProcess, ivado::AnyScheduler,
+                    ivado::StageTimer, Exporter>;
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);

@@ -41,7 +41,8 @@ inline void print_usage(std::ostream& out, std::string_view program) {
          "       --segment            predict every image of the data\n"
          "  -pd, --path-data PATH...  BIDS folders; with --segment also image files\n"
          "  -po, --path-output PATH   folder of the results\n"
-         "  -t,  --thr-increment X    after training, or with --test before it: find the best threshold of the validation "
+         "  -t,  --thr-increment X    after training, or with --test before it: find the best threshold of the "
+         "validation "
          "set\n"
          "                            among X, 2X, 3X … below 1, for postprocessing.binarize_prediction\n"
          "       --threads N          threads for computing; they fix the results to the last bit (default: one a "
@@ -59,9 +60,10 @@ inline void print_usage(std::ostream& out, std::string_view program) {
 /// @throws Error (usage) for an unknown option (with the nearest), a missing or impossible value, or two commands
 [[nodiscard]] inline CommandLine parse_command_line(std::span<const std::string> arguments) {
   const std::string doing = "reading the command line";
-  const std::vector<std::string> known{"-c",          "--config", "--train",       "--test",    "--segment", "-pd",
-                                       "--path-data", "-po",      "--path-output", "--threads", "--workers", "--seed", "-t", "--thr-increment",
-                                       "--keys",      "--schema", "--version",     "-h",        "--help"};
+  const std::vector<std::string> known{"-c",        "--config",    "--train", "--test",          "--segment",
+                                       "-pd",       "--path-data", "-po",     "--path-output",   "--threads",
+                                       "--workers", "--seed",      "-t",      "--thr-increment", "--keys",
+                                       "--schema",  "--version",   "-h",      "--help"};
   CommandLine line;
   std::size_t i = 0;
   const auto is_option = [](const std::string& text) { return text.size() > 1 && text[0] == '-'; };

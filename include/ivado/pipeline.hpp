@@ -29,7 +29,7 @@
 #include "data/batch_loader.hpp"
 #include "data/bids_loader.hpp"
 #include "data/metadata_encoder.hpp"
-#include "data/regrid.hpp"
+#include "data/slice_dataset.hpp"
 #include "data/split.hpp"
 #include "data/volume_io.hpp"
 #include "infer/predict.hpp"
@@ -213,12 +213,12 @@ void for_each_element(std::type_identity<One> one, const Visit& visit) {
 /// What a test reached.
 struct TestSummary {
   Task task = Task::segmentation;
-  std::vector<EvaluationRow> rows;       ///< one an image; none for a classifier
-  std::vector<double> mean_dice;         ///< one a class, over the images where it is defined
-  ClassificationSummary classification;  ///< of a classifier
+  std::vector<EvaluationRow> rows;                  ///< one an image; none for a classifier
+  std::vector<double> mean_dice;                    ///< one a class, over the images where it is defined
+  ClassificationSummary classification;             ///< of a classifier
   std::map<std::int64_t, KeypointScore> keypoints;  ///< by class over all images, of a model of key points
-  std::string csv;                       ///< path of the table
-  std::string predictions;               ///< folder of the predictions
+  std::string csv;                                  ///< path of the table
+  std::string predictions;                          ///< folder of the predictions
 };
 
 /// An experiment: five policies, and any of Optimizer, Scheduler, Profiler, Logger and Exporter behind them in any order.
@@ -368,8 +368,8 @@ class Pipeline {
     auto observer = make_observer(net, epochs);
     const FitOptions options{epochs, static_cast<int>(training.training_time.early_stopping_patience),
                              training.training_time.early_stopping_epsilon, params_.seed, runtime_.device};
-    const FitSummary summary = fit(net, loss(), optimizer, schedule, profiler_, batches, validation.get(), options,
-                                   observer);
+    const FitSummary summary =
+        fit(net, loss(), optimizer, schedule, profiler_, batches, validation.get(), options, observer);
     save(net, output("final_model.safetensors"), summary.epochs.back());
     const nn::Weights best = read_safetensors(output("best_model.safetensors"));
     write_safetensors(package(".safetensors"), best);
@@ -391,8 +391,7 @@ class Pipeline {
   /// @throws Error (data) if there are no weights or no validation images
   ThresholdResult analyse_thresholds(double increment) {
     const bool is_classifier = task_ == Task::classification;
-    ThresholdAnalysis analysis(increment,
-                               is_classifier ? ThresholdMetric::recall_specificity : ThresholdMetric::dice);
+    ThresholdAnalysis analysis(increment, is_classifier ? ThresholdMetric::recall_specificity : ThresholdMetric::dice);
     nn::Weights weights = trained_weights();
     auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.training_validation);
     set_conditions(cases);
@@ -703,19 +702,12 @@ class Pipeline {
 
   /// The labels of a case as [class, i, j, k], 0 or 1 unless labels are soft.
   [[nodiscard]] Array<float> truth_of(const Case& one, const Geometry& geometry) const {
-    Array<float> truth = zeros(geometry.shape.prepended(static_cast<std::int64_t>(one.labels.size())));
-    for (std::size_t c = 0; c < one.labels.size(); ++c) {
-      if (one.labels[c].empty()) continue;
-      Volume label = read_volume(one.labels[c]);
-      const auto& loader = params_.loader_parameters;
-      if (loader.allow_regrid && (!(label.geometry.shape == geometry.shape) ||
-                                  corner_distance_mm(label.geometry, geometry) > loader.grid_tolerance_mm))
-        label = regrid(label, geometry, !loader.soft_gt);
-      copy(label.view(), truth.view().select(0, static_cast<std::int64_t>(c)));
-    }
-    if (!params_.loader_parameters.soft_gt)
-      for (float& value : truth) value = value >= 0.5F ? 1.0F : 0.0F;
-    return truth;
+    const auto& loader = params_.loader_parameters;
+    SliceOptions options;
+    options.soft_gt = loader.soft_gt;
+    options.grid_tolerance_mm = loader.grid_tolerance_mm;
+    options.allow_regrid = loader.allow_regrid;
+    return read_labels(one, geometry, options);
   }
 
   // -- model
@@ -754,6 +746,7 @@ class Pipeline {
       if (needs.missing_contrasts) {
         needs.channels = contrasts();
         needs.target_contrasts = section_.target_lst;
+        needs.roi_contrasts = section_.roi_lst;
         needs.missing_probability = section_.missing_probability.value_or(0);
         needs.missing_probability_growth = section_.missing_probability_growth.value_or(1);
       }
@@ -805,13 +798,13 @@ class Pipeline {
   void start_from_trained(AnyNet& net) {
     const auto& from = params_.training_parameters.transfer_learning;
     if (!from.retrain_model) return;
-    const TransferSummary done =
-        transfer(net, read_weights(*from.retrain_model), from.retrain_fraction, from.reset, *from.retrain_model,
-                 params_.seed);
+    const TransferSummary done = transfer(net, read_weights(*from.retrain_model), from.retrain_fraction, from.reset,
+                                          *from.retrain_model, params_.seed);
     logger_.info("transfer from " + *from.retrain_model + ": " + std::to_string(done.first_trained) + " of " +
                  std::to_string(done.layers) + " layers are frozen, the others are trained" +
                  (done.reset ? " anew" : ""));
-    if (done.first_trained == done.layers) logger_.warning("retrain_fraction leaves no layer to train: nothing will change");
+    if (done.first_trained == done.layers)
+      logger_.warning("retrain_fraction leaves no layer to train: nothing will change");
   }
 
   /// Conditions of a FiLM model for each case, by the encoder of the training.
@@ -938,10 +931,10 @@ class Pipeline {
     classify(
         net, set, batch_options(false), runtime_.device, profiler_,
         [&](const Origin& origin, std::span<const float> probability, std::span<const float> truth) {
-          records.push_back({set.case_of(static_cast<std::size_t>(origin.volume)).id + "_slice-" +
-                                 std::to_string(origin.slice),
-                             {probability.begin(), probability.end()},
-                             {truth.begin(), truth.end()}});
+          records.push_back(
+              {set.case_of(static_cast<std::size_t>(origin.volume)).id + "_slice-" + std::to_string(origin.slice),
+               {probability.begin(), probability.end()},
+               {truth.begin(), truth.end()}});
         },
         [&](std::int64_t batch, std::int64_t batches) { logger_.progress("predicting", batch, batches, {}); });
     return records;
@@ -957,24 +950,24 @@ class Pipeline {
       const auto& scores = summary.classification.classes[c];
       logger_.info("class " + std::to_string(c) + ": log loss " + detail::fixed(scores.log_loss, 4) + ", accuracy " +
                    detail::fixed(scores.accuracy, 4) + ", AUC " + detail::fixed(scores.auc, 4) + " over " +
-                   std::to_string(records.size()) + " samples, " +
-                   std::to_string(summary.classification.positives[c]) + " of them of the class");
+                   std::to_string(records.size()) + " samples, " + std::to_string(summary.classification.positives[c]) +
+                   " of them of the class");
     }
     logger_.info("metrics:     " + summary.csv);
     return summary;
   }
 
   /// Writes the key points of a heat map and compares them with the true ones.
-  void score_points(const Case& one, const Geometry& geometry, const Prediction& prediction,
-                    const Array<float>& truth, TestSummary& summary, std::string& table) {
+  void score_points(const Case& one, const Geometry& geometry, const Prediction& prediction, const Array<float>& truth,
+                    TestSummary& summary, std::string& table) {
     const auto points = find_keypoints(prediction.voxels.view(), geometry);
     write_keypoints(summary.predictions + "/" + one.id + "_pred.csv", points);
     for (const auto& [index, score] : score_keypoints_by_class(points, find_keypoints(truth.view(), geometry),
                                                                params_.evaluation_parameters.keypoint_distance_mm)) {
       table += detail::csv_text(one.id) + "," +
                detail::text(index, ",", score.truth, ",", score.predicted, ",", score.matched(), ",",
-                            detail::csv_number(score.mean_error_mm()), ",",
-                            detail::csv_number(score.median_error_mm()), "\n");
+                            detail::csv_number(score.mean_error_mm()), ",", detail::csv_number(score.median_error_mm()),
+                            "\n");
       summary.keypoints[index].add(score);
     }
   }
@@ -984,7 +977,7 @@ class Pipeline {
     using Steps = typename PostProc::Params;
     Json steps = to_json(params_.postprocessing);
     const std::string step(Binarize::name);
-    if constexpr (!requires(Steps& chain) { chain.template add<Binarize>(); }) {
+    if constexpr (!requires(Steps & chain) { chain.template add<Binarize>(); }) {
       if (!steps.contains(step))
         return logger_.info("this program's post-processing has no " + step + ": the threshold is only reported");
     }

@@ -269,13 +269,12 @@ TEST_CASE("Keys without effect are gathered for one warning") {
     "wandb": {"project_name": "p", "run_name": "r"},
     "loader_parameters": {"bids_config": "b.json", "contrast_params": {"contrast_lst": []}},
     "evaluation_parameters": {"targetSize": {"thr": [20, 100]}, "overlap": {"thr": 3}},
-    "training_parameters": {"scheduler": {"lr_scheduler": {"max_lr": 0.1}}},
+    "training_parameters": {"scheduler": {"lr_scheduler": {"max_lr": 0.1}}}, "Countception": {"use_logits": true},
     "debugging": true, "transformation": {"Anything": {"x": 1}}
   })"));
   CHECK(keys == std::vector<std::string>{"wandb", "loader_parameters.bids_config",
                                          "loader_parameters.contrast_params.contrast_lst",
-                                         "evaluation_parameters.targetSize",
-                                         "training_parameters.scheduler.lr_scheduler.max_lr", "debugging"});
+                                         "evaluation_parameters.targetSize", "Countception.use_logits", "debugging"});
   const std::string warning = warning_without_effect(keys);
   CHECK_THAT(warning, Contains("without effect") && Contains("wandb, loader_parameters.bids_config"));
   CHECK(warning.find('\n') == std::string::npos);
@@ -364,6 +363,25 @@ TEST_CASE("The model: an applied section gives the name and overrides") {
   CHECK(film["depth"] == 1);                // sections in the fixed order, whatever that of the file
   CHECK(film["film_layers"] == parse("[1]"));
   CHECK(film["is_2d"] == false);
+}
+
+TEST_CASE("The model: keys of ivado's own models and of HeMIS come through") {
+  const auto resolve = [](const char* text) {
+    return from_json<ModelParameters>(resolve_model(complete(text), Command::train), "default_model");
+  };
+  const auto residual = resolve(R"({"default_model": {"name": "ResidualUnet", "is_2d": false, "max_filters": 64,
+                                    "blocks": [1, 1, 1, 1]}})");
+  CHECK(residual.name == "ResidualUnet");
+  CHECK_FALSE(residual.is_2d);
+  CHECK(residual.max_filters == 64);
+  CHECK(residual.blocks.size() == 4);
+  const auto hemis = resolve(R"({"HeMISUnet": {"applied": true, "contrasts": ["T1w", "T2w"],
+                                 "missing_probability": 0.1, "target_lst": ["T2w"]}})");
+  CHECK(hemis.name == "HeMISUnet");
+  CHECK(hemis.contrasts == std::vector<std::string>{"T1w", "T2w"});
+  CHECK(hemis.missing_probability == 0.1);
+  CHECK(hemis.is_2d);
+  CHECK(resolve(R"({"resnet18": {"applied": true}})").name == "resnet18");
 }
 
 TEST_CASE("The model: contradictions are errors") {

@@ -177,21 +177,13 @@ TEST_CASE("A key of a part that is not built names the part") {
       {"loader_parameters.patch_filter_params.filter_empty_input", "true", "patch"},
       {"loader_parameters.is_input_dropout", "true", "dropout of input channels"},
       {"loader_parameters.target_suffix", "[[\"_seg-a\", \"_seg-b\"]]", "several raters"},
-      {"training_parameters.scheduler.lr_scheduler.name", "\"CyclicLR\"", "the schedule CyclicLR"},
-      {"training_parameters.scheduler.lr_scheduler.name", "\"CosineAnnealingWarmRestarts\"", "WarmRestarts"},
       {"training_parameters.balance_samples.applied", "true", "balancing"},
       {"training_parameters.mixup_alpha", "0.4", "mixup"},
-      {"training_parameters.transfer_learning.retrain_model", "\"a.pt\"", "transfer learning"},
-      {"default_model.is_2d", "false", "3-D sub-volumes"},
       {"default_model.length_2D", "[32, 32]", "patch"},
       {"default_model.stride_2D", "[32, 32]", "patch"},
-      {"default_model.length_3D", "[32, 32, 16]", "3-D sub-volumes"},
-      {"default_model.attention", "true", "Modified3DUNet"},
-      {"default_model.metadata", "\"contrasts\"", "FiLMedUnet"},
-      {"default_model.film_layers", "[0, 1]", "FiLMedUnet"},
-      {"default_model.missing_probability", "0.1", "HeMISUnet"},
-      {"default_model.use_logits", "true", "Countception"},
-      {"default_model.name", "\"Countception\"", "the model Countception"},
+      {"default_model.ram", "true", "HDF5"},
+      {"default_model.path_hdf5", "\"samples.hdf5\"", "HDF5"},
+      {"default_model.csv_path", "\"samples.csv\"", "HDF5"},
       {"uncertainty.epistemic", "true", "uncertainty"},
       {"uncertainty.aleatoric", "true", "uncertainty"},
   }));
@@ -201,16 +193,70 @@ TEST_CASE("A key of a part that is not built names the part") {
                                                        Contains(wrong.words));
 }
 
-TEST_CASE("The section of a model that is not built is an error only where it is applied") {
+TEST_CASE("Every model and schedule of ivadomed is taken by name, and so are ivado's own") {
+  const std::string model = GENERATE("Unet", "Modified3DUNet", "HeMISUnet", "FiLMedUnet", "resnet18", "densenet121",
+                                     "Countception", "ResidualUnet", "resnet34", "resnet50", "resnet101", "resnet152",
+                                     "densenet161", "densenet169", "densenet201");
+  CHECK(read("default_model.name", Json(model).dump().c_str()).default_model.name == model);
+  const std::string schedule = GENERATE("CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR");
+  const auto c = read("training_parameters.scheduler.lr_scheduler.name", Json(schedule).dump().c_str());
+  CHECK(enum_name(c.training_parameters.scheduler.lr_scheduler.name) == schedule);
+}
+
+TEST_CASE("Keys of models, transfer learning and key points are read as they stand") {
+  const auto c = configuration_of(complete_configuration(Json::parse(R"({
+    "training_parameters": {"transfer_learning": {"retrain_model": "a.pt", "retrain_fraction": 0, "reset": false},
+                            "scheduler": {"lr_scheduler": {"name": "CyclicLR", "step_size_up": 20, "T_mult": 2}}},
+    "default_model": {"is_2d": false, "length_3D": [32, 32, 16], "stride_3D": [16, 16, 16], "max_filters": 64,
+                      "blocks": [1, 2], "fc_dropout_rate": 0.5, "attention": true, "background": true,
+                      "as_ivadomed": true, "film_layers": [0, 1]},
+    "HeMISUnet": {"applied": false, "contrasts": ["T1w"], "missing_probability": 0.1,
+                  "missing_probability_growth": 0.9},
+    "evaluation_parameters": {"keypoints": true, "keypoint_distance_mm": 2.5}
+  })")));
+  const TransferLearning& transfer = c.training_parameters.transfer_learning;
+  CHECK(transfer.retrain_model == "a.pt");
+  CHECK(transfer.retrain_fraction == 0);
+  CHECK_FALSE(transfer.reset);
+  CHECK(c.training_parameters.scheduler.lr_scheduler.step_size_up == 20);
+  const ModelParameters& model = c.default_model;
+  CHECK_FALSE(model.is_2d);
+  CHECK(model.length_3D == std::vector<std::int64_t>{32, 32, 16});
+  CHECK(model.max_filters == 64);
+  CHECK(model.blocks == std::vector<int>{1, 2});
+  CHECK(model.fc_dropout_rate == 0.5);
+  CHECK(model.attention);
+  CHECK(model.background == true);
+  CHECK(model.as_ivadomed);
+  CHECK(model.film_layers == std::vector<int>{0, 1});
+  CHECK(c.evaluation_parameters.keypoints == true);
+  CHECK(c.evaluation_parameters.keypoint_distance_mm == 2.5);
+
+  const auto defaults = configuration_of(ivadomed_defaults());
+  CHECK_FALSE(defaults.training_parameters.transfer_learning.retrain_model.has_value());
+  CHECK(defaults.training_parameters.transfer_learning.reset);
+  CHECK_FALSE(defaults.default_model.max_filters.has_value());
+  CHECK(defaults.default_model.blocks.empty());
+  CHECK_FALSE(defaults.default_model.background.has_value());
+  CHECK_FALSE(defaults.evaluation_parameters.keypoints.has_value());
+  CHECK(defaults.evaluation_parameters.keypoint_distance_mm == 10);
+}
+
+TEST_CASE("The section of a model must say whether it is applied, and its values count only then") {
   const std::string name =
       GENERATE("Modified3DUNet", "HeMISUnet", "FiLMedUnet", "resnet18", "densenet121", "Countception");
-  CHECK_THROWS_WITH(read(name + ".applied", "true"),
-                    Contains(name + ".applied:") && Contains("the model " + name + " does not exist in ivado yet"));
+  CHECK_NOTHROW(read(name + ".applied", "true"));
   CHECK_NOTHROW(read(name + ".applied", "false"));
-  CHECK_NOTHROW(configuration_of(complete_configuration(
-      Json{{name, {{"applied", false}, {"attention", true}, {"film_layers", {0, 1}}, {"length_3D", {1, 2, 3}}}}})));
+  const auto section = [&](const char* text) {
+    return configuration_of(complete_configuration(Json{{name, Json::parse(text)}}));
+  };
+  CHECK_NOTHROW(section(R"({"applied": true, "attention": true, "film_layers": [0, 1], "length_3D": [1, 2, 3]})"));
+  CHECK_NOTHROW(section(R"({"applied": false, "length_2D": [32, 32]})"));
+  CHECK_THROWS_WITH(section(R"({"applied": true, "length_2D": [32, 32]})"),
+                    Contains(name + ".length_2D:") && Contains("does not exist in ivado yet"));
+  CHECK_THROWS_WITH(section(R"({"applied": true, "depth": 0})"), Contains(name + ".depth") && Contains(">= 1"));
   CHECK_THROWS_WITH(read(name + ".n_filters", "3"), Contains(name + ".applied:") && Contains("it is missing"));
-  CHECK_THROWS_WITH(configuration_of(complete_configuration(Json{{name, {{"applied", false}, {"n_filtres", 3}}}})),
+  CHECK_THROWS_WITH(section(R"({"applied": false, "n_filtres": 3})"),
                     Contains(name + ".n_filtres:") && Contains("\"n_filters\""));
   CHECK_THROWS_WITH(read(name + ".applied", "1"), Contains(name + ".applied:") && Contains("true or false"));
   CHECK_THROWS_WITH(read(name, "true"), Contains(name + ":") && Contains("an object with the key \"applied\""));
@@ -244,14 +290,30 @@ TEST_CASE("Values outside their limits and of wrong types are errors with their 
       {"training_parameters.scheduler.initial_lr", "0", "> 0"},
       {"training_parameters.scheduler.lr_scheduler.name", "\"StepLR\"", "one of \"CosineAnnealingLR\""},
       {"training_parameters.scheduler.lr_scheduler.eta_min", "0.5", "above initial_lr"},
+      {"training_parameters.scheduler.lr_scheduler.T_0", "0", ">= 1"},
+      {"training_parameters.scheduler.lr_scheduler.T_mult", "0", ">= 1"},
+      {"training_parameters.scheduler.lr_scheduler.step_size_up", "0", ">= 1"},
+      {"training_parameters.scheduler.lr_scheduler.base_lr", "-1", ">= 0"},
       {"training_parameters.transfer_learning.retrain_fraction", "1.1", "in [0, 1]"},
+      {"training_parameters.transfer_learning.retrain_fraction", "-0.1", "in [0, 1]"},
+      {"training_parameters.transfer_learning.retrain_model", "3", "text"},
       {"training_parameters.mixup_alpha", "-1", ">= 0"},
       {"default_model.name", "\"Unett\"", "did you mean \"Unet\"?"},
       {"default_model.dropout_rate", "1", "in [0, 1)"},
       {"default_model.bn_momentum", "1.5", "in [0, 1]"},
       {"default_model.depth", "0", ">= 1"},
       {"default_model.final_activation", "\"softmaxx\"", "did you mean \"softmax\"?"},
+      {"default_model.max_filters", "0", ">= 1"},
+      {"default_model.blocks", "[1, 0]", ">= 1"},
+      {"default_model.blocks", "3", "list"},
+      {"default_model.fc_dropout_rate", "1", "in [0, 1)"},
+      {"default_model.film_layers", "[0, 2]", "in [0, 1]"},
+      {"default_model.missing_probability", "1.5", "in [0, 1]"},
+      {"default_model.missing_probability_growth", "0", "> 0"},
+      {"default_model.length_3D", "[32, 0, 16]", ">= 1"},
       {"uncertainty.n_it", "-1", ">= 0"},
+      {"evaluation_parameters.keypoints", "\"yes\"", "true or false"},
+      {"evaluation_parameters.keypoint_distance_mm", "0", "> 0"},
       {"evaluation_parameters.overlap.unit", "\"cm3\"", "one of \"vox\", \"mm3\", \"ratio\""},
   }));
   INFO(wrong.path);

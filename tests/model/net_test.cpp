@@ -1,11 +1,12 @@
-// Net: the same weights from the same seed, gradients everywhere, weights out and in, and the recorded graph on
-// LibTorch.
+// Net: the same weights from the same seed, weights out and in, dropout and running statistics, layers, deep
+// supervision. The laws of architectures are in model_laws_test.cpp, transfer learning in train/transfer_test.cpp.
 #include <torch/torch.h>
 
 #include <filesystem>
 #include <ivado/interop/safetensors.hpp>
 #include <ivado/model/any_model.hpp>
 #include <ivado/model/net.hpp>
+#include <ivado/model/residual_unet.hpp>
 #include <ivado/model/unet.hpp>
 
 #include "../catch.hpp"
@@ -46,39 +47,11 @@ TEST_CASE("One seed gives one net", "[unit]") {
   CHECK_FALSE(equal(Net(small<Unet<2, 2>>(), 7).tensors(), Net(small<Unet<2, 2>>(), 8).tensors()));
 }
 
-TEMPLATE_TEST_CASE("Every parameter gets a gradient, and the output lies in [0, 1]", "[unit]", (Unet<2, 2>),
-                   (Unet<3, 1>)) {
-  Net net(small<TestType>(), 1);
-  at::manual_seed(1);
-  const at::Tensor input = TestType::dimension == 2 ? at::randn({2, 1, 19, 16}) : at::randn({2, 1, 8, 7, 6});
-  const at::Tensor output = net.forward(input, {1, 1, 0, 0});
-  CHECK(output.sizes() == input.sizes());
-  CHECK(output.min().template item<float>() >= 0);
-  CHECK(output.max().template item<float>() <= 1);
-  output.sum().backward();
-  for (const auto& tensor : net.trained()) CHECK(tensor.grad().defined());
-}
-
-TEMPLATE_TEST_CASE("The recorded graph computes what the forward computes", "[unit]", (Unet<2, 3>), (Unet<3, 2>)) {
-  Net net(small<TestType>(), 3);
-  net.train(false);
-  at::manual_seed(2);
-  const at::Tensor input = TestType::dimension == 2 ? at::randn({2, 1, 21, 24}) : at::randn({1, 1, 12, 9, 8});
-  Shape shape;
-  for (const auto extent : input.sizes()) shape.push_back(extent);
-  const graph::Graph graph = graph::record(net.model(), shape);
-  std::vector<at::Tensor> tensors = net.tensors();
-  nn::TorchInterpreter on(tensors, false);
-  const at::Tensor replayed = graph::run(graph, on, std::span<const at::Tensor>(&input, 1));
-  CHECK((replayed - net.forward(input)).abs().max().template item<double>() <= 1e-5);
-  CHECK(replayed.sizes() == at::IntArrayRef(graph.nodes.back().shape.begin(), graph.nodes.back().shape.end()));
-}
-
 TEST_CASE("Dropout is a function of its key, and off in evaluation", "[unit]") {
   Net net(small<Unet<2, 2>>(0.5), 1);
   at::manual_seed(3);
   const at::Tensor input = at::randn({2, 1, 16, 16});
-  const auto run = [&](const RandomKey& key) { return net.forward(input, key).detach(); };
+  const auto run = [&](const RandomKey& key) { return net.forward(input, {}, key).detach(); };
   const at::Tensor first = run({1, 1, 1, 0});
   CHECK(at::equal(first, run({1, 1, 1, 0})));
   CHECK_FALSE(at::equal(first, run({1, 1, 2, 0})));
@@ -185,9 +158,84 @@ TEST_CASE("A model chosen at run time computes what its type computes", "[unit]"
   ModelParameters section;
   section.n_filters = 4;
   section.depth = 2;
-  Net any(make_model<AnyModel>(section, 1, 1), 7);
+  Net any(make_model<AnyModel>(section, {1, 1}), 7);
   Net typed(small<Unet<2, 2>>(), 7);
   at::manual_seed(6);
   const at::Tensor input = at::randn({2, 1, 12, 12});
-  CHECK(at::equal(any.forward(input, {1, 0, 0, 0}), typed.forward(input, {1, 0, 0, 0})));
+  CHECK(at::equal(any.forward(input, {}, {1, 0, 0, 0}), typed.forward(input, {}, {1, 0, 0, 0})));
+}
+
+TEST_CASE("Layers are counted by their trained tensors, and new values are those of a new net", "[unit]") {
+  Net net(small<Unet<2, 1>>(), 7);
+  CHECK(net.layers() == 13);  // 3 double blocks of four layers, and the last convolution
+  CHECK(net.first_tensor_of(0) == 0);
+  CHECK(net.names()[net.first_tensor_of(1)] == "encoder.down_path.0.conv1_bn.weight");
+  CHECK(net.names()[net.first_tensor_of(12)] == "decoder.last_conv.weight");
+  CHECK(net.first_tensor_of(13) == net.tensors().size());
+  at::manual_seed(8);
+  (void)net.forward(at::randn({2, 1, 8, 8}));
+  const auto parameters = net.tensors();
+  net.reset_from(0, 9);
+  CHECK(equal(net.tensors(), Net(small<Unet<2, 1>>(), 9).tensors()));
+  CHECK(net.tensors()[0].is_same(parameters[0]));  // in place: an optimiser goes on with them
+  CHECK(net.trained().size() == 26);
+  net.freeze_before(12);
+  CHECK(net.trained().size() == 2);
+  for (std::size_t i = 0; i < net.tensors().size(); ++i) CHECK_FALSE(net.is_alias(i));
+}
+
+TEST_CASE("Deep supervision gives coarser predictions behind the prediction, another net that alone", "[unit]") {
+  using Deep = ResidualUnet<2>;
+  Deep::Params params;
+  params.n_filters = 2;
+  Net deep(Deep(params, {1, 1, 3}), 1);
+  at::manual_seed(9);
+  const at::Tensor input = at::randn({2, 1, 16, 24});
+  const auto outputs = deep.forward_supervised(input);
+  REQUIRE(outputs.size() == 2);
+  CHECK(at::equal(outputs[0], deep.forward(input)));
+  CHECK(outputs[1].sizes() == at::IntArrayRef({2, 1, 8, 12}));
+  Net plain(small<Unet<2, 1>>(), 1);
+  const auto alone = plain.forward_supervised(input, {}, {1, 0, 0, 0});
+  REQUIRE(alone.size() == 1);
+  CHECK(at::equal(alone[0], plain.forward(input, {}, {1, 0, 0, 0})));
+}
+
+TEST_CASE("The first tensors alone may be loaded", "[unit]") {
+  Net first(small<Unet<2, 1>>(), 1);
+  Net second(small<Unet<2, 1>>(), 2);
+  const nn::Weights before = weights_of(second);
+  nn::Weights weights = weights_of(first);
+  weights.tensors.back().name = "something else";
+  CHECK_NOTHROW(load_weights(second, weights, "w", 3));
+  const nn::Weights after = weights_of(second);
+  for (std::size_t i = 0; i < after.tensors.size(); ++i)
+    CHECK((after.tensors[i].bytes == (i < 3 ? weights : before).tensors[i].bytes));
+  CHECK_THROWS_WITH(load_weights(second, weights, "w"),
+                    Contains("decoder.last_conv.bias is missing") && Contains("something else is not in the model"));
+}
+
+namespace {
+
+/// A module of a user's that takes a condition.
+struct Conditioned : torch::nn::Module {
+  torch::nn::Linear linear{nullptr};
+  Conditioned() { linear = register_module("linear", torch::nn::Linear(2, 1)); }
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& condition) {
+    return x + linear(condition).unsqueeze(2).unsqueeze(3);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A torch::nn::Module is given the condition where it takes one", "[unit]") {
+  ModuleNet<Conditioned> net(std::make_shared<Conditioned>());
+  const at::Tensor image = at::zeros({2, 1, 3, 3});
+  const at::Tensor output = net.forward(image, at::eye(2));
+  CHECK_FALSE(at::equal(output[0], output[1]));
+  CHECK(at::equal(net.forward_supervised(image, at::eye(2)).at(0), output));
+  CHECK(net.layers() == 1);
+  CHECK(net.first_tensor_of(1) == 2);
+  CHECK_THROWS_WITH(net.reset_from(0, 1), Contains("torch::nn::Module"));
+  CHECK_NOTHROW(net.reset_from(1, 1));
 }

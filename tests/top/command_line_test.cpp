@@ -48,11 +48,22 @@ TEST_CASE("Wrong options are refused with what is nearest", "[unit]") {
   }
 }
 
+TEST_CASE("The step of the threshold analysis is a number between 0 and 1", "[unit]") {
+  CHECK_FALSE(parse({"--test"}).threshold_increment.has_value());
+  CHECK(parse({"-t", "0.1"}).threshold_increment == 0.1);
+  CHECK(parse({"--thr-increment", "5e-2", "--test"}).threshold_increment == 0.05);
+  for (const char* wrong : {"0", "1", "1.5", "nan", "inf", "0.1x", "half", "0,1", " 0.1"})
+    CHECK_THROWS_WITH(parse({"-t", wrong}), Contains(std::string("-t ") + wrong) && Contains("between 0 and 1"));
+  CHECK_THROWS_WITH(parse({"-t"}), Contains("-t needs a value"));
+  CHECK_THROWS_WITH(parse({"--thr-increment", "-0.1"}), Contains("--thr-increment needs a value"));
+  CHECK_THROWS_WITH(parse({"--thr-incremnt", "0.1"}), Contains("did you mean \"--thr-increment\"?"));
+}
+
 TEST_CASE("The usage names every option that is read", "[unit]") {
   std::ostringstream out;
   print_usage(out, "program");
   for (const char* option :
-       {"-c,", "--config", "--train", "--test", "--segment", "-pd,", "--path-data", "-po,", "--path-output",
-        "--threads", "--workers", "--seed", "--keys", "--schema", "--version", "-h,", "--help"})
+       {"-c,", "--config", "--train", "--test", "--segment", "-pd,", "--path-data", "-po,", "--path-output", "-t,",
+        "--thr-increment", "--threads", "--workers", "--seed", "--keys", "--schema", "--version", "-h,", "--help"})
     CHECK_THAT(out.str(), Contains(option));
 }

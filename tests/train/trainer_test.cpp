@@ -1,8 +1,11 @@
-// The training loop on data made in memory: it learns, reports, stops early, keeps the best, and names a loss that is
-// not finite.
+// The training loop on data made in memory: it learns, reports, stops early, keeps the best, hands on conditions,
+// weighs coarser predictions, and names a loss that is not finite. Frozen nets are in transfer_test.cpp.
+#include <algorithm>
 #include <ivado/data/case.hpp>
 #include <ivado/loss/dice_loss.hpp>
+#include <ivado/model/filmed_unet.hpp>
 #include <ivado/model/net.hpp>
+#include <ivado/model/residual_unet.hpp>
 #include <ivado/model/unet.hpp>
 #include <ivado/train/trainer.hpp>
 #include <optional>
@@ -26,7 +29,8 @@ class Squares {
     [[nodiscard]] const Case& case_of(std::size_t) const { return cases[0]; }
   };
 
-  explicit Squares(int batches, bool broken = false) : batches_(batches), broken_(broken) {}
+  explicit Squares(int batches, bool broken = false, bool conditioned = false, std::int64_t size = 12)
+      : batches_(batches), broken_(broken), conditioned_(conditioned), size_(size) {}
   void start(std::uint32_t) { next_ = 0; }
   [[nodiscard]] std::size_t batches() const { return static_cast<std::size_t>(batches_); }
   [[nodiscard]] double waited_s() const { return 0.25; }
@@ -34,17 +38,26 @@ class Squares {
   void recycle(Batch&&) {}
   std::optional<Loaded> next() {
     if (next_ == batches_) return std::nullopt;
-    Loaded out{{zeros({4, 1, 12, 12}), zeros({4, 1, 12, 12}), std::vector<Origin>(4, Origin{0, next_})}};
+    Loaded out{{zeros({4, 1, size_, size_}), zeros({4, 1, size_, size_}), std::vector<Origin>(4, Origin{0, next_})}};
     Rng rng(RandomKey{11, 0, static_cast<std::uint32_t>(next_), stream_user});
     for (std::int64_t n = 0; n < 4; ++n) {
-      const auto row = static_cast<std::int64_t>(rng.below(7));
-      const auto column = static_cast<std::int64_t>(rng.below(7));
-      for (std::int64_t i = 0; i < 12; ++i)
-        for (std::int64_t j = 0; j < 12; ++j) {
+      const auto row = static_cast<std::int64_t>(rng.below(static_cast<std::uint32_t>(size_ - 5)));
+      const auto column = static_cast<std::int64_t>(rng.below(static_cast<std::uint32_t>(size_ - 5)));
+      for (std::int64_t i = 0; i < size_; ++i)
+        for (std::int64_t j = 0; j < size_; ++j) {
           const bool inside = i >= row && i < row + 5 && j >= column && j < column + 5;
           out.batch.label.view()(n, 0, i, j) = inside ? 1.0F : 0.0F;
           out.batch.image.view()(n, 0, i, j) = static_cast<float>(rng.normal(inside ? 2 : 0, 0.5));
         }
+    }
+    if (conditioned_) {  // the condition says whether there is a square at all
+      out.batch.condition = zeros({4, 2});
+      for (std::int64_t n = 0; n < 4; ++n) {
+        const std::int64_t code = n % 2;
+        out.batch.condition.view()(n, code) = 1;
+        const std::int64_t pixels = size_ * size_;
+        for (std::int64_t i = 0; i < pixels; ++i) out.batch.label[n * pixels + i] *= static_cast<float>(code);
+      }
     }
     if (broken_ && next_ == 1) out.batch.image[0] = std::numeric_limits<float>::quiet_NaN();
     ++next_;
@@ -54,6 +67,8 @@ class Squares {
  private:
   int batches_;
   bool broken_;
+  bool conditioned_;
+  std::int64_t size_;
   int next_ = 0;
   Set set_;
 };
@@ -150,4 +165,100 @@ TEST_CASE("A loss that is not finite names epoch, batch, learning rate and cases
   CHECK_THROWS_WITH(run(options, record, Squares(3, true), nullptr), Contains("training, epoch 1, batch 2") &&
                                                                          Contains("learning rate 0.01") &&
                                                                          Contains("sub-square slice 1"));
+}
+
+namespace {
+
+template <class Model>
+FitSummary run_model(Net<Model>& net, Squares training, Squares* validation, int epochs) {
+  FitOptions options;
+  options.epochs = epochs;
+  Record record;
+  Adam adam({}, net.trained());
+  NoProfiler profiler;
+  return fit(net, DiceLoss(), adam, CosineAnnealing({}, 0.01, epochs), profiler, training, validation, options, record);
+}
+
+}  // namespace
+
+TEST_CASE("The condition of a batch reaches the model in training and validation", "[train]") {
+  at::set_num_threads(1);
+  FiLMedUnet<2, 1>::Params params;
+  params.n_filters = 4;
+  params.dropout_rate = 0;
+  Net net(FiLMedUnet<2, 1>(params, {1, 1, 1, 2}), 5);
+  Squares validation(2, false, true);
+  const FitSummary summary = run_model(net, Squares(4, false, true), &validation, 30);
+  // Images of both codes look alike: whoever does not see the code cannot pass 2/3 (every square found, half of them
+  // wrong).
+  CHECK(summary.epochs.back().validation_loss < -0.75);
+}
+
+namespace {
+
+/// Stands for a net that predicts zeros at three resolutions.
+struct ThreeSizes {
+  void train(bool) {}
+  [[nodiscard]] at::Tensor forward(const at::Tensor& image, const at::Tensor& = {}, const RandomKey& = {}) {
+    return at::zeros_like(image);
+  }
+  [[nodiscard]] std::vector<at::Tensor> forward_supervised(const at::Tensor& image, const at::Tensor& = {},
+                                                           const RandomKey& = {}) {
+    return {forward(image), at::zeros({image.size(0), 1, 6, 6}), at::zeros({image.size(0), 1, 3, 3})};
+  }
+};
+
+/// 1, 10 or 100 by the size of the prediction, and a look at the label that it is given.
+struct BySize {
+  struct Params {
+    static constexpr auto fields() { return ivado::fields(); }
+  };
+  static constexpr std::string_view name = "BySize";
+  std::vector<at::Tensor>* labels;
+
+  at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+    REQUIRE(prediction.sizes() == target.sizes());
+    labels->push_back(target.clone());
+    return at::full({}, prediction.size(2) == 12 ? 1.0 : prediction.size(2) == 6 ? 10.0 : 100.0);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Coarser predictions count with half the weight of the finer one, on labels of the nearest voxels",
+          "[train]") {
+  ThreeSizes net;
+  std::vector<at::Tensor> labels;
+  Adam adam({}, {});
+  NoProfiler profiler;
+  Squares training(1);
+  Squares validation(1);
+  FitOptions options;
+  options.epochs = 1;
+  Record record;
+  const FitSummary summary =
+      fit(net, BySize{&labels}, adam, CosineAnnealing({}, 0.01, 1), profiler, training, &validation, options, record);
+  CHECK(summary.epochs.at(0).training_loss == Approx((1 + 10 / 2.0 + 100 / 4.0) / (1 + 1 / 2.0 + 1 / 4.0)));
+  CHECK(summary.epochs.at(0).validation_loss == 1);  // the prediction alone
+  REQUIRE(labels.size() == 4);
+  CHECK(labels[0].sum().item<double>() > 0);
+  for (std::int64_t step = 2; step <= 4; step *= 2)
+    CHECK(at::equal(labels[static_cast<std::size_t>(step / 2)], labels[0].slice(2, 0, 12, step).slice(3, 0, 12, step)));
+}
+
+TEST_CASE("A model with deep supervision learns, its coarser heads as well", "[train]") {
+  at::set_num_threads(1);
+  ResidualUnet<2>::Params params;
+  params.n_filters = 4;
+  params.blocks = {1, 1, 1, 1};
+  Net net(ResidualUnet<2>(params, {1, 1, 3}), 5);
+  const auto names = net.names();
+  const auto coarser = std::find(names.begin(), names.end(), "heads.1.weight") - names.begin();
+  REQUIRE(coarser < static_cast<std::ptrdiff_t>(names.size()));
+  const at::Tensor head = net.tensors()[static_cast<std::size_t>(coarser)];
+  const at::Tensor before = head.detach().clone();
+  Squares validation(2, false, false, 16);
+  const FitSummary summary = run_model(net, Squares(4, false, false, 16), &validation, 40);
+  CHECK(summary.epochs.back().validation_loss < -0.8);
+  CHECK_FALSE(at::equal(before, head));
 }

@@ -713,7 +713,7 @@ struct ModelParameters {
         field<"target_lst", &ModelParameters::target_lst>(
             "HeMISUnet: contrasts whose labels are used, the first that has them; empty: any"),
         field<"roi_lst", &ModelParameters::roi_lst>(
-            "HeMISUnet: accepted; the region of interest is that of the label's contrast", no_effect()),
+            "HeMISUnet: contrasts whose region of interest is used, the first that has it; empty: any"),
         field<"use_logits", &ModelParameters::use_logits>(
             "Countception: logits instead of heat maps, which never worked in ivadomed", no_effect()),
         field<"logits_per_output", &ModelParameters::logits_per_output>("Countception: logits a voxel", at_least(1),

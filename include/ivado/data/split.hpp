@@ -351,7 +351,8 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
   std::map<std::string, std::vector<std::size_t>> by_subject;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     std::set<std::string> own{cases[i].id};
-    for (const auto& image : cases[i].images) own.insert(std::string(detail::file_name(image)));
+    for (const auto& image : cases[i].images)
+      if (!image.empty()) own.insert(std::string(detail::file_name(image)));
     for (const auto& name : own) by_name[name].push_back(i);
     by_subject[cases[i].subject].push_back(i);
   }
@@ -414,12 +415,13 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
     Json out = Json::array();
     for (const auto i : list) {
       const bool unique = std::all_of(cases[i].images.begin(), cases[i].images.end(), [&](const std::string& image) {
-        return uses[std::string(detail::file_name(image))] == 1;
+        return image.empty() || uses[std::string(detail::file_name(image))] == 1;
       });
       if (!unique)
         out.push_back(cases[i].id);
       else
-        for (const auto& image : cases[i].images) out.push_back(std::string(detail::file_name(image)));
+        for (const auto& image : cases[i].images)
+          if (!image.empty()) out.push_back(std::string(detail::file_name(image)));
     }
     return out;
   };
@@ -494,7 +496,7 @@ inline void write_split(const std::string& path, const Split& split, const std::
   std::vector<std::size_t> numbers(cases.size());
   for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;
   const auto path_of = [&](std::size_t i) -> const std::string& {
-    return cases[i].images.empty() ? cases[i].id : cases[i].images[0];
+    return cases[i].images.empty() ? cases[i].id : cases[i].images[cases[i].reference];
   };
   std::sort(numbers.begin(), numbers.end(), [&](std::size_t a, std::size_t b) {
     const int order = detail::file_name(path_of(a)).compare(detail::file_name(path_of(b)));

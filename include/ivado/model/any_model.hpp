@@ -128,8 +128,7 @@ class ModelChoice {
     return std::visit([](const auto& model) -> const nn::ParameterList& { return model.parameters(); }, model_);
   }
   template <nn::Interpreter On>
-  [[nodiscard]] typename On::Value forward(On& on, const typename On::Value& x,
-                                           const typename On::Value& with) const {
+  [[nodiscard]] typename On::Value forward(On& on, const typename On::Value& x, const typename On::Value& with) const {
     return std::visit([&](const auto& model) { return nn::forward(model, on, x, with); }, model_);
   }
   /// The prediction and, of a model with deep supervision, the coarser ones.
@@ -169,18 +168,17 @@ class ModelChoice {
 };
 
 /// Every 2-D model of ivado, with the numbers of the configuration.
-using AnyModel = ModelChoice<
-    Unet<2, dynamic, dynamic, dynamic>, FiLMedUnet<2, dynamic, dynamic, dynamic>, HeMISUnet<2, dynamic, dynamic, dynamic>,
-    ResidualUnet<2, dynamic, dynamic>, Countception<dynamic, dynamic>, ResNet<18, dynamic, dynamic>,
-    ResNet<34, dynamic, dynamic>, ResNet<50, dynamic, dynamic>, ResNet<101, dynamic, dynamic>,
-    ResNet<152, dynamic, dynamic>, DenseNet<121, dynamic, dynamic>, DenseNet<161, dynamic, dynamic>,
-    DenseNet<169, dynamic, dynamic>, DenseNet<201, dynamic, dynamic>>;
+using AnyModel = ModelChoice<Unet<2, dynamic, dynamic, dynamic>, FiLMedUnet<2, dynamic, dynamic, dynamic>,
+                             HeMISUnet<2, dynamic, dynamic, dynamic>, ResidualUnet<2, dynamic, dynamic>,
+                             Countception<dynamic, dynamic>, ResNet<18, dynamic, dynamic>, ResNet<34, dynamic, dynamic>,
+                             ResNet<50, dynamic, dynamic>, ResNet<101, dynamic, dynamic>, ResNet<152, dynamic, dynamic>,
+                             DenseNet<121, dynamic, dynamic>, DenseNet<161, dynamic, dynamic>,
+                             DenseNet<169, dynamic, dynamic>, DenseNet<201, dynamic, dynamic>>;
 
 /// Every 3-D model of ivado, with the numbers of the configuration.
-using AnyModel3d =
-    ModelChoice<Unet<3, dynamic, dynamic, dynamic>, Modified3DUNet<dynamic, dynamic>,
-                FiLMedUnet<3, dynamic, dynamic, dynamic>, HeMISUnet<3, dynamic, dynamic, dynamic>,
-                ResidualUnet<3, dynamic, dynamic>>;
+using AnyModel3d = ModelChoice<Unet<3, dynamic, dynamic, dynamic>, Modified3DUNet<dynamic, dynamic>,
+                               FiLMedUnet<3, dynamic, dynamic, dynamic>, HeMISUnet<3, dynamic, dynamic, dynamic>,
+                               ResidualUnet<3, dynamic, dynamic>>;
 
 /// The traits of the model that a section names, 2-D or 3-D.
 /// @throws Error (usage) if there is none of that name and dimension

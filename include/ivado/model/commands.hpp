@@ -61,19 +61,25 @@ struct ModelSetup {
 
 namespace detail {
 
-/// "128x96" as its numbers.
-/// @throws Error (usage) if it is no list of whole numbers above 0
-[[nodiscard]] inline std::vector<std::int64_t> parse_extents(const std::string& text) {
+/// The value of an option, "128x96" or "4", as its numbers.
+/// @param option  for messages
+/// @param most    how many numbers it may have
+/// @throws Error (usage) if it is no list of whole numbers from 1 to 2^31 - 1, or has more
+[[nodiscard]] inline std::vector<std::int64_t> parse_extents(const std::string& text,
+                                                             const std::string& option = "--size",
+                                                             std::size_t most = 3) {
   std::vector<std::int64_t> out;
   const char* at = text.data();
   const char* const end = text.data() + text.size();
   while (true) {
-    std::int64_t value = 0;
+    std::int32_t value = 0;
     const auto [next, fault] = std::from_chars(at, end, value);
-    if (fault != std::errc{} || value < 1 || (next != end && *next != 'x'))
-      throw usage_error("reading the command line", "--size " + text, "give whole numbers, such as 128x128");
+    const bool goes_on = next != end;
+    if (fault != std::errc{} || value < 1 || (goes_on && (*next != 'x' || out.size() + 1 == most)))
+      throw usage_error("reading the command line", option + " " + text,
+                        most > 1 ? "give whole numbers, such as 128x128" : "give a whole number of 1 or more");
     out.push_back(value);
-    if (next == end) return out;
+    if (!goes_on) return out;
     at = next + 1;
   }
 }
@@ -115,8 +121,8 @@ namespace detail {
       const std::string& value = arguments[++i];
       if (option == "-c" || option == "--config") config = value;
       if (option == "--size") size = value;
-      if (option == "--batch") batch = detail::parse_extents(value).front();
-      if (option == "--conditions") conditions = static_cast<int>(detail::parse_extents(value).front());
+      if (option == "--batch") batch = detail::parse_extents(value, option, 1).front();
+      if (option == "--conditions") conditions = static_cast<int>(detail::parse_extents(value, option, 1).front());
     }
     if (config.empty()) throw usage_error("ivado summary", "no configuration is given", usage);
     const ModelSetup setup(config);
@@ -133,9 +139,8 @@ namespace detail {
                             (setup.section.is_2d ? "two" : "three") + " spatial axes",
                         "give another --size");
     for (const auto extent : extents) input.push_back(extent);
-    const Summary summary = visit_model(setup.section, numbers, [&](const auto& model) {
-      return summarize(model, input, setup.section.name);
-    });
+    const Summary summary = visit_model(setup.section, numbers,
+                                        [&](const auto& model) { return summarize(model, input, setup.section.name); });
     if (json)
       out << summary.to_json().dump(2) << "\n";
     else

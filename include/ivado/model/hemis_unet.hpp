@@ -83,8 +83,8 @@ class HeMISUnet {
     using Value = typename On::Value;
     std::vector<std::vector<Value>> maps;  // by contrast and level
     for (std::size_t k = 0; k < encoders_.size(); ++k)
-      maps.push_back(encoders_[k](
-          on, nn::apply(on, nn::op::SelectChannels{static_cast<std::int64_t>(k), 1}, input), Value{}));
+      maps.push_back(
+          encoders_[k](on, nn::apply(on, nn::op::SelectChannels{static_cast<std::int64_t>(k), 1}, input), Value{}));
     std::vector<Value> fused;
     for (std::size_t level = 0; level < maps.front().size(); ++level) {
       std::vector<Value> parts{presence};

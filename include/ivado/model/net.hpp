@@ -140,16 +140,17 @@ class Net {
   bool has_frozen_ = false;
 };
 
-/// A `torch::nn::Module` of the user's with `at::Tensor forward(at::Tensor)`, or with the condition as a second argument;
-/// it lacks the interpreters that it cannot feed.
+/// A `torch::nn::Module` of the user's with `at::Tensor forward(at::Tensor)`, or with the condition as a second
+/// argument; it lacks the interpreters that it cannot feed.
 template <class Module>
 concept TorchModule = (
-    requires(Module& module, at::Tensor x) {
-      { module.forward(x) } -> std::convertible_to<at::Tensor>;
-    } ||
-    requires(Module& module, at::Tensor x) {
-      { module.forward(x, x) } -> std::convertible_to<at::Tensor>;
-    }) && requires(Module& module, bool on) {
+                          requires(Module & module, at::Tensor x) {
+                            { module.forward(x) } -> std::convertible_to<at::Tensor>;
+                          } ||
+                          requires(Module & module, at::Tensor x) {
+                            { module.forward(x, x) } -> std::convertible_to<at::Tensor>;
+                          }) &&
+                      requires(Module& module, bool on) {
   module.named_parameters(on);
   module.named_buffers(on);
   module.train(on);
@@ -157,18 +158,18 @@ concept TorchModule = (
 
 /// The interface of `Net` over a module of the user's.
 ///
-/// Its layers are those parts of the module that own parameters. Frozen ones run in evaluation mode; a dropout that is a
-/// part of its own stays active.
+/// Its layers are those parts of the module that own parameters. Frozen ones run in evaluation mode; a dropout that is
+/// a part of its own stays active.
 template <TorchModule Module>
 class ModuleNet {
  public:
   explicit ModuleNet(std::shared_ptr<Module> module) : module_(std::move(module)) {}
   void train(bool on) {
     module_->train(on);
-    for (const auto& part : module_->modules(false)) {
+    for (const auto& part : module_->modules(false)) {  // a part before the parts in it, which it sets as well
       const auto own = part->parameters(false);
-      if (!own.empty() && std::none_of(own.begin(), own.end(), [](const auto& p) { return p.requires_grad(); }))
-        part->eval();
+      if (!own.empty())
+        part->train(on && std::any_of(own.begin(), own.end(), [](const auto& p) { return p.requires_grad(); }));
     }
   }
   [[nodiscard]] bool is_training() const { return module_->is_training(); }
@@ -222,7 +223,8 @@ class ModuleNet {
   /// @throws Error (usage) always, unless no layer is asked for
   void reset_from(std::size_t first, std::uint64_t) const {
     if (first < layers())
-      throw usage_error("preparing transfer learning", "a torch::nn::Module does not tell the initial values of its layers",
+      throw usage_error("preparing transfer learning",
+                        "a torch::nn::Module does not tell the initial values of its layers",
                         "set training_parameters.transfer_learning.reset to false");
   }
 

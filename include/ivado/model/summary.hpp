@@ -107,11 +107,12 @@ struct Summary {
         mega(sum.activation_bytes, 1024.0 * 1024.0));
     out << "trained values: " << graph.parameters.trained_values() << " ("
         << mega(4 * graph.parameters.trained_values(), 1024.0 * 1024.0) << " MiB in float32)\n"
-        << "forward: " << mega(sum.flops, 1e9) << " GFLOP (a multiply-add is two); a training step about three times it\n"
+        << "forward: " << mega(sum.flops, 1e9)
+        << " GFLOP (a multiply-add is two); a training step about three times it\n"
         << "activations: " << mega(sum.activation_bytes, 1024.0 * 1024.0) << " MiB that training keeps\n"
         << "sizes: every spatial extent "
-        << (sizes.divisor > 1 ? "must be a multiple of " + std::to_string(sizes.divisor) + ", " : "")
-        << "at least " << sizes.smallest << "\n";
+        << (sizes.divisor > 1 ? "must be a multiple of " + std::to_string(sizes.divisor) + ", " : "") << "at least "
+        << sizes.smallest << "\n";
   }
 };
 

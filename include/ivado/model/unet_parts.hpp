@@ -38,7 +38,9 @@ struct OutputParams {
     return background.value_or(classes > 1 && (as_ivadomed || final_activation != FinalActivation::sigmoid));
   }
   /// Channels of the last convolution.
-  [[nodiscard]] std::int64_t channels(int classes) const noexcept { return classes + (has_background(classes) ? 1 : 0); }
+  [[nodiscard]] std::int64_t channels(int classes) const noexcept {
+    return classes + (has_background(classes) ? 1 : 0);
+  }
 };
 
 /// The parameters of the U-Nets.

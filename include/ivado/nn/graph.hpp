@@ -97,8 +97,7 @@ class Recorder {
   /// @throws Error (usage) unless the shapes agree but for the channels
   static void require_alike(std::string_view name, const Shape& a, const Shape& b, bool channels_too) {
     bool alike = a.rank() == b.rank();
-    for (int axis = 0; alike && axis < a.rank(); ++axis)
-      alike = a[axis] == b[axis] || (axis == 1 && !channels_too);
+    for (int axis = 0; alike && axis < a.rank(); ++axis) alike = a[axis] == b[axis] || (axis == 1 && !channels_too);
     if (!alike) throw unsuited(name, a.text() + " and " + b.text());
   }
 

@@ -68,14 +68,14 @@ class Scope {
 
 /// What a convolution is made of besides its channels.
 struct ConvolutionOptions {
-  int dimension = 2;          ///< spatial axes
-  std::int64_t kernel = 3;    ///< along each of them
+  int dimension = 2;        ///< spatial axes
+  std::int64_t kernel = 3;  ///< along each of them
   std::int64_t stride = 1;
   std::int64_t padding = -1;  ///< zeros on each side; -1: half a kernel, which keeps the size of an odd one at stride 1
   bool bias = true;
-  std::optional<Init> init;   ///< of the weight; by default uniform as in PyTorch. `kaiming_normal` uses the fan-in
-  bool fan_out = false;       ///< `kaiming_normal` uses the fan-out instead
-  double gain = 1;            ///< factor of `xavier_uniform`
+  std::optional<Init> init;  ///< of the weight; by default uniform as in PyTorch. `kaiming_normal` uses the fan-in
+  bool fan_out = false;      ///< `kaiming_normal` uses the fan-out instead
+  double gain = 1;           ///< factor of `xavier_uniform`
 };
 
 /// Convolution with the parameters `weight` [out, in, kernel…] and `bias` [out].
@@ -256,8 +256,8 @@ class Block {
   Block(const Scope& scope, const std::string& convolution_name, const std::string& norm_name, std::int64_t in,
         std::int64_t out, const BlockOptions& options)
       : convolution(scope.child(convolution_name), in, out, options.convolution),
-        norm(scope.child(norm_name), options.norm,
-             options.order == BlockOrder::norm_activation_convolution ? in : out, options.momentum),
+        norm(scope.child(norm_name), options.norm, options.order == BlockOrder::norm_activation_convolution ? in : out,
+             options.momentum),
         activation{options.slope},
         dropout(scope, options.dropout_rate),
         order(options.order) {}

@@ -91,7 +91,7 @@ struct Softmax {
 struct Dropout {
   static constexpr std::string_view name = "dropout";
   double rate = 0.3;
-  int place = 0;              ///< number of the dropout in its network: gives it its own random numbers
+  int place = 0;  ///< number of the dropout in its network: gives it its own random numbers
   bool whole_channels = true;
 };
 /// Largest value in windows; a remainder is dropped. Padding counts as minus infinity.
@@ -164,11 +164,11 @@ struct DivideByChannelSum {
 }  // namespace op
 
 /// Any operation.
-using Op = std::variant<op::Input, op::Convolution, op::TransposedConvolution, op::Linear, op::BatchNorm,
-                        op::InstanceNorm, op::Relu, op::LeakyRelu, op::Sigmoid, op::Softmax, op::Dropout, op::MaxPool,
-                        op::AveragePool, op::GlobalAveragePool, op::ResizeLike, op::Upsample, op::Concat, op::Add,
-                        op::Multiply, op::SelectChannels, op::Modulate, op::Moments, op::DivideByMax,
-                        op::DivideByChannelSum>;
+using Op =
+    std::variant<op::Input, op::Convolution, op::TransposedConvolution, op::Linear, op::BatchNorm, op::InstanceNorm,
+                 op::Relu, op::LeakyRelu, op::Sigmoid, op::Softmax, op::Dropout, op::MaxPool, op::AveragePool,
+                 op::GlobalAveragePool, op::ResizeLike, op::Upsample, op::Concat, op::Add, op::Multiply,
+                 op::SelectChannels, op::Modulate, op::Moments, op::DivideByMax, op::DivideByChannelSum>;
 
 /// Name of an operation.
 [[nodiscard]] inline std::string_view op_name(const Op& op) {

@@ -17,11 +17,11 @@ namespace ivado::nn {
 
 /// How a parameter gets its first values.
 enum class Init {
-  zeros,           ///< biases of norms, running means
-  ones,            ///< weights of norms, running variances
-  fan_in_uniform,  ///< uniform in ±1/√fan_in: PyTorch's default of convolutions, linear layers and their biases
-  kaiming_normal,  ///< N(0, 2/fan), fan-in or fan-out (He et al. 2015, arXiv:1502.01852)
-  xavier_uniform,  ///< uniform in ±√(6/(fan-in + fan-out)) (Glorot and Bengio 2010), times a gain
+  zeros,              ///< biases of norms, running means
+  ones,               ///< weights of norms, running variances
+  fan_in_uniform,     ///< uniform in ±1/√fan_in: PyTorch's default of convolutions, linear layers and their biases
+  kaiming_normal,     ///< N(0, 2/fan), fan-in or fan-out (He et al. 2015, arXiv:1502.01852)
+  xavier_uniform,     ///< uniform in ±√(6/(fan-in + fan-out)) (Glorot and Bengio 2010), times a gain
   normal_around_one,  ///< N(1, deviation²)
 };
 
@@ -43,7 +43,8 @@ struct InitialValues {
   double fan = 1;   ///< of `fan_in_uniform`, `kaiming_normal`: connections an output has; of `xavier_uniform`: in + out
   double gain = 1;  ///< factor of `xavier_uniform`; deviation of `normal_around_one`
 
-  constexpr InitialValues(Init of_kind, double of_fan = 1, double of_gain = 1) noexcept  // NOLINT: an Init alone will do
+  constexpr InitialValues(Init of_kind, double of_fan = 1,
+                          double of_gain = 1) noexcept  // NOLINT: an Init alone will do
       : kind(of_kind), fan(of_fan), gain(of_gain) {}
 };
 

@@ -114,11 +114,11 @@ class Cyclic {
     std::int64_t step_size_up = 2000;
     std::optional<std::int64_t> step_size_down;
     static constexpr auto fields() {
-      return ivado::fields(field<"base_lr", &Params::base_lr>("lowest learning rate", at_least(0)),
-                           field<"max_lr", &Params::max_lr>("highest learning rate", at_least(0)),
-                           field<"step_size_up", &Params::step_size_up>("batches of a rise", at_least(1)),
-                           field<"step_size_down", &Params::step_size_down>("batches of a fall; null: as of a rise",
-                                                                            at_least(1)));
+      return ivado::fields(
+          field<"base_lr", &Params::base_lr>("lowest learning rate", at_least(0)),
+          field<"max_lr", &Params::max_lr>("highest learning rate", at_least(0)),
+          field<"step_size_up", &Params::step_size_up>("batches of a rise", at_least(1)),
+          field<"step_size_down", &Params::step_size_down>("batches of a fall; null: as of a rise", at_least(1)));
     }
   };
   static constexpr std::string_view name = "CyclicLR";

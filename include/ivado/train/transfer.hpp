@@ -12,8 +12,8 @@ namespace ivado {
 
 /// Number of the first layer that is trained, of `layers` that have parameters: round(n (1 - fraction)), half to even.
 ///
-/// 0 trains all, `layers` none. ivadomed counts instance norms without parameters as layers, which shifts the number and
-/// for some fractions freezes everything (known-problems B4.1).
+/// 0 trains all, `layers` none. ivadomed counts instance norms without parameters as layers, which shifts the number
+/// and for some fractions freezes everything (known-problems B4.1).
 [[nodiscard]] inline std::size_t first_trained_layer(std::size_t layers, double fraction) {
   return static_cast<std::size_t>(std::nearbyint(static_cast<double>(layers) * (1 - fraction)));
 }
@@ -25,12 +25,12 @@ struct TransferSummary {
   bool reset = false;             ///< the trained ones began with new values
 };
 
-/// Gives a net the weights of a trained model, freezes all but the last layers, and gives those new initial values where
-/// `reset` asks for it.
+/// Gives a net the weights of a trained model, freezes all but the last layers, and gives those new initial values
+/// where `reset` asks for it.
 ///
 /// Frozen layers get no gradient, run in evaluation mode (running statistics stay, no dropout) and leave no autograd
-/// graph; ivadomed's keep updating their statistics and save no time (known-problems A6, B4.2). With `reset` the weights
-/// of the trained layers are not looked at, so a model with another number of classes can serve.
+/// graph; ivadomed's keep updating their statistics and save no time (known-problems A6, B4.2). With `reset` the
+/// weights of the trained layers are not looked at, so a model with another number of classes can serve.
 /// @param fraction  of the layers with parameters that is trained, counted from the end, in [0, 1]
 /// @param source    of the weights, for messages
 /// @param seed      of the new values
@@ -40,8 +40,8 @@ TransferSummary transfer(AnyNet& net, const nn::Weights& weights, double fractio
                          const std::string& source, std::uint64_t seed) {
   TransferSummary out{net.layers(), 0, reset};
   out.first_trained = first_trained_layer(out.layers, fraction);
-  const std::size_t first_tensor = net.first_tensor_of(out.first_trained);
-  load_weights(net, weights, source, reset ? first_tensor : net.tensors().size());
+  const bool whole = !reset || out.first_trained == out.layers;  // buffers of a module stand behind its parameters
+  load_weights(net, weights, source, whole ? net.tensors().size() : net.first_tensor_of(out.first_trained));
   if (reset) net.reset_from(out.first_trained, seed);
   net.freeze_before(out.first_trained);
   return out;

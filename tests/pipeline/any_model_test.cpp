@@ -1,0 +1,209 @@
+// The general program with each kind of model on a small phantom: FiLM, HeMIS with contrasts missing, classification,
+// key points, transfer learning, threshold analysis and the ONNX file.
+#include <filesystem>
+#include <fstream>
+#include <ivado/interop/onnx_command.hpp>
+#include <ivado/ivado.hpp>
+
+#include "../catch.hpp"
+
+using namespace ivado;
+using Catch::Matchers::Contains;
+
+namespace {
+
+using General = Pipeline<BidsLoader<AnySlices, Channels<dynamic>, Classes<dynamic>, MissingContrasts, Metadata>,
+                         AnyCompose, AnyModel, AnyLoss, AnyPostProcess, AnyScheduler, QuietLogger, OnnxExporter>;
+
+constexpr std::string_view numbers = R"({
+  "loader_parameters": {
+    "target_suffix": ["_seg-manual"],
+    "contrast_params": {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]},
+    "workers": 1
+  },
+  "split_dataset": {"train_fraction": 0.5, "test_fraction": 0.25},
+  "training_parameters": {"batch_size": 8, "training_time": {"num_epochs": 2}, "scheduler": {"initial_lr": 0.01}},
+  "default_model": {"n_filters": 4, "depth": 2},
+  "transformation": {
+    "Resample": {"hspace": 1.5, "wspace": 1.5}, "CenterCrop": {"size": [32, 32]}, "NormalizeInstance": {}
+  },
+  "postprocessing": {"binarize_prediction": {"thr": 0.5}}
+})";
+
+/// A data set of four subjects with two contrasts on one grid; sub-02 lacks the second one.
+struct World {
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("ivado-any-model-" + std::to_string(::getpid()));
+  World() {
+    std::filesystem::create_directories(path);
+    PhantomParams params;
+    params.subjects = 4;
+    params.contrasts = {"T1w", "T2w"};
+    write_phantom(data(), params);
+  }
+  ~World() { std::filesystem::remove_all(path); }
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  [[nodiscard]] std::string data() const { return (path / "data").string(); }
+  [[nodiscard]] std::string results(const std::string& name) const { return (path / name).string(); }
+};
+
+const World& world() {
+  static const World one;
+  return one;
+}
+
+/// @param changes  laid over `numbers`
+General make(const std::string& name, const std::string& changes = "{}", const std::string& data = world().data()) {
+  std::vector<std::string> warnings;
+  auto params = General::configure(General::defaults(), Json::parse(numbers), warnings);
+  params = General::configure(params, Json::parse(changes), warnings);
+  CHECK(warnings.empty());
+  params.loader_parameters.path_data.values = {data};
+  params.path_output = world().results(name);
+  RuntimeOptions options;
+  options.threads = 1;
+  return General(std::move(params), start_runtime(options));
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+TEST_CASE("A FiLM model is conditioned on the contrast, in training, test, threshold analysis and segmentation",
+          "[train]") {
+  const std::string film = R"({"FiLMedUnet": {"applied": true, "metadata": "contrasts"}})";
+  auto training = make("film", film);
+  const FitSummary fitted = training.train();
+  CHECK(fitted.epochs[1].training_loss < fitted.epochs[0].training_loss);
+  const std::string results = world().results("film");
+  const nn::Weights weights = read_safetensors(results + "/best_model.safetensors");
+  const auto encoder = MetadataEncoder::from_json(Json::parse(weights.metadata.at("condition")));
+  CHECK(encoder.size() == 2);
+  CHECK(weights.find("encoder.down_path.1.generator.linear1.weight") != nullptr);
+  CHECK(std::filesystem::exists(results + "/my_model/my_model.onnx"));
+
+  const ThresholdResult thresholds = make("film", film).analyse_thresholds(0.1);
+  CHECK(thresholds.pooled.points.size() == 9);
+  CHECK(read_json(results + "/config_file.json")["postprocessing"]["binarize_prediction"]["thr"] ==
+        thresholds.pooled.optimum);
+  CHECK(std::filesystem::exists(results + "/threshold_analysis.csv"));
+  CHECK_THAT(text_of(results + "/threshold_analysis.svg"), Contains("<svg"));
+
+  const TestSummary tested = make("film", film).test();
+  CHECK(tested.rows.size() == 2);
+  CHECK(make("film", R"({"command": "segment", "FiLMedUnet": {"applied": true, "metadata": "contrasts"}})")
+            .segment()
+            .size() == 8);
+}
+
+TEST_CASE("A FiLM model without a key of metadata says what to give", "[unit]") {
+  CHECK_THROWS_WITH(make("film-none", R"({"FiLMedUnet": {"applied": true}})").train(), Contains("metadata"));
+}
+
+TEST_CASE("A HeMIS model trains and tests with contrasts missing for some subjects", "[train]") {
+  const std::string data = world().results("incomplete");
+  std::filesystem::copy(world().data(), data, std::filesystem::copy_options::recursive);
+  std::filesystem::remove(data + "/sub-02/anat/sub-02_T2w.nii.gz");
+  std::filesystem::remove(data + "/sub-03/anat/sub-03_T1w.nii.gz");
+  const std::string hemis = R"({
+    "loader_parameters": {"allow_regrid": true},
+    "HeMISUnet": {"applied": true, "missing_probability": 0.5, "missing_probability_growth": 0.9}})";
+  auto training = make("hemis", hemis, data);
+  const FitSummary fitted = training.train();
+  CHECK(fitted.epochs.size() == 2);
+  const nn::Weights weights = read_safetensors(world().results("hemis") + "/best_model.safetensors");
+  CHECK(weights.find("Encoder_mod.Encoder_T1w.conv_bottom.conv1.weight") != nullptr);
+  CHECK(weights.find("Encoder_mod.Encoder_T2w.conv_bottom.conv1.weight") != nullptr);
+  const TestSummary tested = make("hemis", hemis, data).test();
+  REQUIRE(tested.rows.size() == 1);
+  CHECK(tested.mean_dice[0] >= 0);
+}
+
+TEST_CASE("Classifiers train and test by the presence of a target and by a column", "[train]") {
+  const std::string classifier = R"(
+    "resnet18": {"applied": true},
+    "training_parameters": {"loss": {"name": "BinaryCrossEntropyLoss"}, "training_time": {"num_epochs": 1}},
+    "postprocessing": {})";
+  auto training = make("presence", "{" + classifier + "}");
+  training.train();
+  const TestSummary tested = make("presence", "{" + classifier + "}").test();
+  CHECK(tested.task == Task::classification);
+  CHECK(tested.classification.samples > 10);
+  CHECK(tested.classification.classes.size() == 1);
+  CHECK(tested.classification.classes[0].accuracy >= 0);
+  CHECK_THAT(text_of(tested.csv), Contains("id,probability_class0,truth_class0\n"));
+
+  const std::string by_column =
+      "{\"loader_parameters\": {\"label_column\": \"sex\", \"label_values\": [\"F\", \"M\"]}," + classifier + "}";
+  make("column", by_column).train();
+  const TestSummary by_sex = make("column", by_column).test();
+  CHECK(by_sex.classification.classes.size() == 2);
+  CHECK_THROWS_WITH(make("wrong-loss", R"({"resnet18": {"applied": true}})").train(),
+                    Contains("DiceLoss") && Contains("resnet18") && Contains("BinaryCrossEntropyLoss"));
+}
+
+TEST_CASE("Heat maps give key points and their distances", "[train]") {
+  const std::string points = R"({
+    "evaluation_parameters": {"keypoints": true},
+    "training_parameters": {"loss": {"name": "L2loss"}, "training_time": {"num_epochs": 1}}, "postprocessing": {}})";
+  make("points", points).train();
+  const TestSummary tested = make("points", points).test();
+  CHECK(tested.task == Task::keypoints);
+  REQUIRE(tested.keypoints.contains(0));
+  CHECK(tested.keypoints.at(0).truth > 0);
+  CHECK_THAT(text_of(world().results("points") + "/results_eval/keypoints.csv"),
+             Contains("image_id,class,true,predicted,matched,mean_error_mm,median_error_mm"));
+  std::size_t tables = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(world().results("points") + "/pred_masks"))
+    tables += entry.path().extension() == ".csv" ? 1U : 0U;
+  CHECK(tables == tested.rows.size());
+}
+
+TEST_CASE("Transfer learning from a trained model freezes its first layers", "[train]") {
+  make("source", R"({"training_parameters": {"training_time": {"num_epochs": 1}}})").train();
+  const std::string source = world().results("source") + "/best_model.safetensors";
+  const auto transfer = [&](double fraction) {
+    return "{\"training_parameters\": {\"training_time\": {\"num_epochs\": 1}, \"transfer_learning\": "
+           "{\"retrain_model\": \"" +
+           source + "\", \"retrain_fraction\": " + std::to_string(fraction) + ", \"reset\": true}}}";
+  };
+  make("transferred", transfer(0.25)).train();
+  const nn::Weights before = read_safetensors(source);
+  const nn::Weights after = read_safetensors(world().results("transferred") + "/final_model.safetensors");
+  CHECK(before.find("encoder.down_path.0.conv1.weight")->bytes ==
+        after.find("encoder.down_path.0.conv1.weight")->bytes);
+  CHECK(before.find("encoder.down_path.0.conv1_bn.running_mean")->bytes ==
+        after.find("encoder.down_path.0.conv1_bn.running_mean")->bytes);
+  CHECK_FALSE(before.find("decoder.last_conv.weight")->bytes == after.find("decoder.last_conv.weight")->bytes);
+  make("untouched", transfer(0)).train();
+  const nn::Weights untouched = read_safetensors(world().results("untouched") + "/final_model.safetensors");
+  for (const auto& tensor : before.tensors) CHECK(untouched.find(tensor.name)->bytes == tensor.bytes);
+}
+
+TEST_CASE("The ONNX file of a training holds its weights, and `ivado onnx` writes the same", "[train]") {
+  make("onnx", R"({"training_parameters": {"training_time": {"num_epochs": 1}}})").train();
+  const std::string file = world().results("onnx") + "/my_model/my_model.onnx";
+  const nn::Weights trained = read_safetensors(world().results("onnx") + "/best_model.safetensors");
+  const nn::Weights exported = read_onnx_weights(file);
+  for (const char* name : {"encoder.down_path.0.conv1.weight", "decoder.last_conv.bias"}) {
+    REQUIRE(exported.find(name) != nullptr);
+    CHECK(exported.find(name)->bytes == trained.find(name)->bytes);
+  }
+  const std::string again = world().results("onnx") + "/again.onnx";
+  const std::vector<std::string> arguments{"-po", world().results("onnx"), "-o", again};
+  std::ostringstream out;
+  std::ostringstream err;
+  CHECK(run_onnx(arguments, out, err) == 0);
+  CHECK(err.str().empty());
+  CHECK(text_of(again) == text_of(file));
+}
+
+TEST_CASE("A model of volumes is refused by a loader of slices", "[unit]") {
+  CHECK_THROWS_WITH(make("volumes", R"({"Modified3DUNet": {"applied": true}})"),
+                    Contains("Modified3DUNet works on 3-D sub-volumes") && Contains("slices"));
+}
