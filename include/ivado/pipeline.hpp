@@ -793,13 +793,23 @@ class Pipeline {
     }
   }
 
+  /// The weights of a file: of the exporter's format by its name, where the exporter reads it, else by its content.
+  template <class AnyNet>
+  [[nodiscard]] static nn::Weights weights_to_start_from(const AnyNet& net, const std::string& path) {
+    if constexpr (requires { ExporterPolicy::read(path, net.model().parameters()); })
+      if (std::filesystem::path(path).extension() == ExporterPolicy::extension)
+        return ExporterPolicy::read(path, net.model().parameters());
+    return read_weights(path);
+  }
+
   /// Transfer learning, where the configuration asks for it.
   template <class AnyNet>
   void start_from_trained(AnyNet& net) {
     const auto& from = params_.training_parameters.transfer_learning;
     if (!from.retrain_model) return;
-    const TransferSummary done = transfer(net, read_weights(*from.retrain_model), from.retrain_fraction, from.reset,
-                                          *from.retrain_model, params_.seed);
+    const std::string& path = *from.retrain_model;
+    const TransferSummary done =
+        transfer(net, weights_to_start_from(net, path), from.retrain_fraction, from.reset, path, params_.seed);
     logger_.info("transfer from " + *from.retrain_model + ": " + std::to_string(done.first_trained) + " of " +
                  std::to_string(done.layers) + " layers are frozen, the others are trained" +
                  (done.reset ? " anew" : ""));

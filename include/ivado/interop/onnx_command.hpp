@@ -25,6 +25,11 @@ struct OnnxExporter {
   void operator()(const std::string& path, const graph::Graph& graph, const nn::Weights& weights) const {
     write_onnx(path, graph, weights, {false, false, weights.metadata});
   }
+  /// The weights of an ONNX file for an architecture: by name, else by order and shape.
+  /// @throws Error (data) listing what does not match
+  [[nodiscard]] static nn::Weights read(const std::string& path, const nn::ParameterList& list) {
+    return match_weights(list, read_onnx_weights(path), path);
+  }
 };
 
 /// Reads the weights of any format: ONNX by its name, the others by their content.
