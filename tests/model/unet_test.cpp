@@ -66,12 +66,12 @@ TEST_CASE("A model is made from the section of a configuration", "[unit]") {
   ModelParameters section;
   section.n_filters = 8;
   section.depth = 2;
-  const auto model = make_model<AnyModel>(section, 2, 1);
+  const auto model = make_model<AnyModel>(section, {2, 1});
   CHECK(shapes(model.parameters()).at("encoder.down_path.0.conv1.weight") == Shape{8, 2, 3, 3});
   CHECK(shapes(model.parameters()).count("encoder.down_path.6.conv1.weight") == 0);
-  CHECK(make_model<Unet<2, 2>>(section, 1, 1).params().n_filters == 8);
-  CHECK_THROWS_WITH((make_model<Unet<2, 3>>(section, 1, 1)), Contains("depth 2"));
-  section.name = "Countception";
-  CHECK_THROWS_WITH(make_model<AnyModel>(section, 1, 1), Contains("Countception"));
-  CHECK_THROWS_WITH((make_model<Unet<2, 2>>(section, 1, 1)), Contains("compiled with Unet"));
+  CHECK(make_model<Unet<2, 2>>(section, {1, 1}).params().n_filters == 8);
+  CHECK_THROWS_WITH((make_model<Unet<2, 3>>(section, {1, 1})), Contains("depth 2"));
+  section.name = "Modified3DUNet";
+  CHECK_THROWS_WITH(make_model<AnyModel>(section, {1, 1}), Contains("no 2-D model") && Contains("Modified3DUNet"));
+  CHECK_THROWS_WITH((make_model<Unet<2, 2>>(section, {1, 1})), Contains("compiled with Unet"));
 }
