@@ -72,6 +72,12 @@ std::string text_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+bool equal(const nn::Weights& a, const nn::Weights& b, const std::string& name) {
+  const auto* one = a.find(name);
+  const auto* other = b.find(name);
+  return one != nullptr && other != nullptr && one->bytes == other->bytes;
+}
+
 }  // namespace
 
 TEST_CASE("A FiLM model is conditioned on the contrast, in training, test, threshold analysis and segmentation",
@@ -175,14 +181,12 @@ TEST_CASE("Transfer learning from a trained model freezes its first layers", "[t
   make("transferred", transfer(0.25)).train();
   const nn::Weights before = read_safetensors(source);
   const nn::Weights after = read_safetensors(world().results("transferred") + "/final_model.safetensors");
-  CHECK(before.find("encoder.down_path.0.conv1.weight")->bytes ==
-        after.find("encoder.down_path.0.conv1.weight")->bytes);
-  CHECK(before.find("encoder.down_path.0.conv1_bn.running_mean")->bytes ==
-        after.find("encoder.down_path.0.conv1_bn.running_mean")->bytes);
-  CHECK_FALSE(before.find("decoder.last_conv.weight")->bytes == after.find("decoder.last_conv.weight")->bytes);
+  CHECK(equal(before, after, "encoder.down_path.0.conv1.weight"));
+  CHECK(equal(before, after, "encoder.down_path.0.conv1_bn.running_mean"));
+  CHECK_FALSE(equal(before, after, "decoder.last_conv.weight"));
   make("untouched", transfer(0)).train();
   const nn::Weights untouched = read_safetensors(world().results("untouched") + "/final_model.safetensors");
-  for (const auto& tensor : before.tensors) CHECK(untouched.find(tensor.name)->bytes == tensor.bytes);
+  for (const auto& tensor : before.tensors) CHECK(equal(before, untouched, tensor.name));
 }
 
 TEST_CASE("The ONNX file of a training holds its weights, and `ivado onnx` writes the same", "[train]") {
@@ -191,8 +195,7 @@ TEST_CASE("The ONNX file of a training holds its weights, and `ivado onnx` write
   const nn::Weights trained = read_safetensors(world().results("onnx") + "/best_model.safetensors");
   const nn::Weights exported = read_onnx_weights(file);
   for (const char* name : {"encoder.down_path.0.conv1.weight", "decoder.last_conv.bias"}) {
-    REQUIRE(exported.find(name) != nullptr);
-    CHECK(exported.find(name)->bytes == trained.find(name)->bytes);
+    CHECK(equal(exported, trained, name));
   }
   const std::string again = world().results("onnx") + "/again.onnx";
   const std::vector<std::string> arguments{"-po", world().results("onnx"), "-o", again};
