@@ -30,7 +30,7 @@ constexpr std::string_view numbers = R"({
   "postprocessing": {"binarize_prediction": {"thr": 0.5}}
 })";
 
-/// A data set of four subjects with two contrasts on one grid; sub-02 lacks the second one.
+/// A data set of four subjects with two contrasts.
 struct World {
   std::filesystem::path path =
       std::filesystem::temp_directory_path() / ("ivado-any-model-" + std::to_string(::getpid()));
