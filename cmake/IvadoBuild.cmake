@@ -1,7 +1,8 @@
 # How ivado's own targets are built: tests, examples, benchmarks. Nothing here reaches a user of the library.
 #
 #   ivado_build(<target> [DATA])  warnings, compiler cache, and ivado::ivado with its precompiled header; with DATA it links
-#                                 ivado::data alone and has no precompiled header of its own. Both get ivado::report and ivado::onnx where they are.
+#                                 ivado::data alone and has no precompiled header of its own. Both get the optional
+#                                 components that are there.
 include("${CMAKE_CURRENT_LIST_DIR}/IvadoScan.cmake")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -43,7 +44,7 @@ function(ivado_build target)
             "$<$<AND:$<BOOL:${IVADO_WARNINGS_AS_ERRORS}>,$<CXX_COMPILER_ID:GNU,Clang,AppleClang>>:-Werror>"
             "$<$<AND:$<BOOL:${IVADO_PCH}>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Winvalid-pch>")
   target_compile_definitions(${target} PRIVATE "IVADO_SOURCE_DIR=\"${ivado_SOURCE_DIR}\"")
-  foreach(component report onnx)
+  foreach(component IN LISTS IVADO_COMPONENTS)
     if(TARGET ivado::${component})
       target_link_libraries(${target} PRIVATE ivado::${component})
     endif()

@@ -1,9 +1,12 @@
 # What ivado stands on, for ivado's own build and for the installed package alike.
 #
 #   ivado_check_compiler(problem)       can the compiler do it
-#   ivado_find_data_libraries(problem)  Eigen, Boost (Hana), nlohmann/json, zlib, threads, and ITK as the target ivado::itk
+#   ivado_find_data_libraries(problem)  Eigen, Boost (Hana), nlohmann/json, zlib, threads, ITK as the target ivado::itk, and
+#                                       libpng, libtiff and libjpeg as the target ivado::rasters
 #   ivado_find_torch(problem)           LibTorch as the target ivado::torch
-#   ivado_find_png(problem)             libpng
+#   ivado_find_report(problem)          giflib
+#   ivado_find_hdf5(problem)            HDF5 as the target ivado::hdf5_library
+#   ivado_find_dicom(problem)           ITK's module for DICOM as the target ivado::gdcm
 #   ivado_find_onnx(problem)            ONNX with its protobuf classes, as the target ivado::onnx_libraries
 #
 # Each leaves one sentence in `problem`, without a full stop, or an empty string where all is well. The library versions are
@@ -38,7 +41,10 @@ function(ivado_find_data_libraries problem)
     "Eigen3|3.4|CONFIG|Eigen3::Eigen|Eigen 3.4|libeigen3-dev"
     "Boost|1.74|CONFIG|Boost::headers|Boost 1.74 (Hana)|libboost-dev"
     "nlohmann_json|3.11|CONFIG|nlohmann_json::nlohmann_json|nlohmann/json 3.11|nlohmann-json3-dev"
-    "ZLIB||MODULE|ZLIB::ZLIB|zlib|zlib1g-dev")
+    "ZLIB||MODULE|ZLIB::ZLIB|zlib|zlib1g-dev"
+    "PNG|1.6|MODULE|PNG::PNG|libpng 1.6|libpng-dev"
+    "TIFF|4.5|MODULE|TIFF::TIFF|libtiff 4.5|libtiff-dev"
+    "JPEG||MODULE|JPEG::JPEG|libjpeg|libjpeg62-turbo-dev")
     string(REPLACE "|" ";" library "${library}")
     list(POP_FRONT library package version mode target title debian)
     if(NOT TARGET ${target})
@@ -52,6 +58,10 @@ function(ivado_find_data_libraries problem)
     list(JOIN missing ", " missing)
     set(${problem} "not found: ${missing}" PARENT_SCOPE)
     return()
+  endif()
+  if(NOT TARGET ivado::rasters)
+    add_library(ivado::rasters INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(ivado::rasters INTERFACE PNG::PNG TIFF::TIFF JPEG::JPEG)
   endif()
 
   if(TARGET ivado::itk)
@@ -73,6 +83,8 @@ function(ivado_find_data_libraries problem)
   endif()
   add_library(ivado::itk INTERFACE IMPORTED GLOBAL)
   target_include_directories(ivado::itk SYSTEM INTERFACE ${ITK_INCLUDE_DIRS})
+  # Else ITK's headers bring the Eigen 3.3 that is packed with it, whose classes have other layouts than those of 3.4.
+  target_compile_definitions(ivado::itk INTERFACE ITK_USE_SYSTEM_EIGEN)
   target_link_libraries(ivado::itk INTERFACE ${ITK_LIBRARIES})
 endfunction()
 
@@ -99,14 +111,31 @@ function(ivado_find_torch problem)
   endif()
 endfunction()
 
-function(ivado_find_png problem)
+function(ivado_find_report problem)
   set(${problem} "" PARENT_SCOPE)
-  if(NOT TARGET PNG::PNG)
-    find_package(PNG QUIET)
+  if(NOT TARGET GIF::GIF)
+    find_package(GIF 5 QUIET)
   endif()
-  if(NOT TARGET PNG::PNG)
-    set(${problem} "libpng not found (Debian: libpng-dev)" PARENT_SCOPE)
+  if(NOT TARGET GIF::GIF)
+    set(${problem} "giflib not found (Debian: libgif-dev)" PARENT_SCOPE)
   endif()
+endfunction()
+
+# ITK's module for DICOM, which brings GDCM.
+function(ivado_find_dicom problem)
+  set(${problem} "" PARENT_SCOPE)
+  if(TARGET ivado::gdcm)
+    return()
+  endif()
+  # Debian's GDCM prints a page about programs of its own that nobody needs here.
+  set(CMAKE_MESSAGE_LOG_LEVEL WARNING)
+  find_package(ITK 5.2 QUIET COMPONENTS ${IVADO_ITK_COMPONENTS} ITKIOGDCM)
+  if(NOT ITK_FOUND)
+    set(${problem} "ITK's module ITKIOGDCM not found (Debian: libinsighttoolkit5-dev, libgdcm-dev)" PARENT_SCOPE)
+    return()
+  endif()
+  add_library(ivado::gdcm INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(ivado::gdcm INTERFACE ivado::itk ITKIOGDCM)
 endfunction()
 
 # The classes of ONNX's format and its checker. LibTorch links the same shared libraries, so both can be in one program.
@@ -128,6 +157,21 @@ function(ivado_find_onnx problem)
   target_include_directories(ivado::onnx_libraries SYSTEM INTERFACE "${IVADO_ONNX_INCLUDE}")
   target_compile_definitions(ivado::onnx_libraries INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1)
   target_link_libraries(ivado::onnx_libraries INTERFACE "${IVADO_ONNX_LIBRARY}" "${IVADO_ONNX_PROTO_LIBRARY}" "${IVADO_PROTOBUF_LIBRARY}")
+endfunction()
+
+function(ivado_find_hdf5 problem)
+  set(${problem} "" PARENT_SCOPE)
+  if(TARGET ivado::hdf5_library)
+    return()
+  endif()
+  find_package(HDF5 1.10 QUIET COMPONENTS C)
+  if(NOT HDF5_FOUND)
+    set(${problem} "HDF5 not found (Debian: libhdf5-dev)" PARENT_SCOPE)
+    return()
+  endif()
+  add_library(ivado::hdf5_library INTERFACE IMPORTED GLOBAL)
+  target_include_directories(ivado::hdf5_library SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
+  target_link_libraries(ivado::hdf5_library INTERFACE ${HDF5_C_LIBRARIES})
 endfunction()
 
 # Debian's LibTorch multiplies matrices with whatever libblas.so.3 points to.

@@ -1,8 +1,8 @@
 # ivado_add_experiment(<name> CONFIG <file.json>)
 #
 # Adds the program <name>: the one experiment that ivadomed's JSON describes, composed at compile time. What changes the code is
-# in its type (slice axis, channels, classes, transforms, model, loss, schedule, post-processing); the JSON itself is embedded, and the
-# program takes its numbers from there. Its command line is that of `ivado` without -c.
+# in its type (slice axis, channels, classes, transforms, model, loss, schedule, optimiser, post-processing); the JSON itself is
+# embedded, and the program takes its numbers from there. Its command line is that of `ivado` without -c.
 #
 # A part that ivado does not have is an error of configuration that names the key.
 cmake_policy(PUSH)
@@ -11,7 +11,9 @@ cmake_policy(VERSION 3.25)
 # The parts, by the names of their classes. tests/cmake/experiment_test.cmake holds these lists against the headers. (A macro, for
 # a function of a project that was added sees none of the variables of its folder.)
 macro(ivado_experiment_parts)
-  set(ivado_transforms Resample CenterCrop NormalizeInstance RandomAffine ElasticTransform)
+  set(ivado_transforms Resample CenterCrop ROICrop BoundingBoxCrop NormalizeInstance HistogramClipping Clahe RandomShiftIntensity
+                       RandomGamma RandomBiasField RandomBlur RandomMotion RandomGhosting RandomSpike AdditiveGaussianNoise RandomAffine
+                       RandomReverse ElasticTransform DilateGT)
   set(ivado_losses DiceLoss FocalLoss GeneralizedDiceLoss FocalDiceLoss MultiClassDiceLoss BinaryCrossEntropyLoss TverskyLoss
                    FocalTverskyLoss AdapWingLoss L2loss DiceCrossEntropyLoss LossCombination)
   # The models of slices: those with the depth in their type, and the others. resnet<n> and densenet<n> are ResNet<n>, DenseNet<n>.
@@ -22,9 +24,10 @@ macro(ivado_experiment_parts)
   # The schedules of the learning rate, key by key, and the classes in the same order.
   set(ivado_schedule_keys CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR)
   set(ivado_schedules CosineAnnealing CosineAnnealingWarmRestarts Cyclic)
+  set(ivado_optimizers Adam AdamW SGD)
   # The steps of post-processing, key by key, and the classes in the same order.
-  set(ivado_step_keys binarize_prediction binarize_maxpooling keep_largest fill_holes remove_small remove_noise)
-  set(ivado_steps Binarize BinarizeMaxPooling KeepLargest FillHoles RemoveSmall RemoveNoise)
+  set(ivado_step_keys binarize_prediction binarize_maxpooling keep_largest fill_holes remove_small remove_noise uncertainty)
+  set(ivado_steps Binarize BinarizeMaxPooling KeepLargest FillHoles RemoveSmall RemoveNoise ThresholdUncertainty)
   # ivadomed's sections that replace default_model where they are applied.
   set(ivado_model_sections Modified3DUNet UNet3D HeMISUnet FiLMedUnet resnet18 densenet121 Countception)
 endmacro()
@@ -203,6 +206,9 @@ function(ivado_experiment_source result experiment_name experiment_file experime
   ivado_experiment_check(training_parameters.scheduler.lr_scheduler.name "${schedule}" schedule ${ivado_schedule_keys})
   list(FIND ivado_schedule_keys "${schedule}" index)
   list(GET ivado_schedules ${index} experiment_schedule)
+
+  ivado_json_value(experiment_optimizer "${json}" STRING Adam training_parameters optimizer name)
+  ivado_experiment_check(training_parameters.optimizer.name "${experiment_optimizer}" optimiser ${ivado_optimizers})
 
   ivado_json_value(experiment_loss "${json}" STRING DiceLoss training_parameters loss name)
   ivado_experiment_check(training_parameters.loss.name "${experiment_loss}" loss ${ivado_losses})

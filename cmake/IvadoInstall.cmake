@@ -8,7 +8,7 @@ install(DIRECTORY include/ivado DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_
 target_include_directories(ivado_data INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 
 # One export set for each component, so that none asks for the libraries of another.
-foreach(component data torch report onnx)
+foreach(component data torch ${IVADO_COMPONENTS})
   set(target ivado_${component})
   if(component STREQUAL "torch")
     set(target ivado)

@@ -32,11 +32,16 @@ set(IVADO_PACKAGES
     nlohmann-json3-dev
     zlib1g-dev
     libpng-dev
+    libtiff-dev
+    libjpeg62-turbo-dev
+    libgif-dev
+    libgdcm-dev
+    libhdf5-dev
     libonnx-dev
     libprotobuf-dev
     libopenblas0-pthread)
 # What the tests need besides.
-set(IVADO_TEST_PACKAGES catch2 clang-format time python3-torch)
+set(IVADO_TEST_PACKAGES catch2 clang-format time python3-torch protobuf-compiler python3-crc32c)
 
 function(ivado_say)
   foreach(line IN LISTS ARGN)

@@ -57,7 +57,7 @@ expect_line("${source}" "Compose<ivado::Resample, ivado::NormalizeInstance, ivad
 expect_line("${source}" "Unet<2, 4, 3, 2>,")
 expect_line("${source}" "ivado::DiceLoss,")
 expect_line("${source}" "PostProcess<ivado::RemoveSmall, ivado::Binarize, ivado::KeepLargest>,")
-expect_line("${source}" "ivado::CosineAnnealing>;")
+expect_line("${source}" "ivado::CosineAnnealing, ivado::Adam>;")
 expect_line("${source}" "${full}") # byte for byte
 
 # The defaults of ivadomed: axial, one channel, depth 3, DiceLoss, no step.
@@ -88,12 +88,14 @@ expect_model("{\"loader_parameters\": {\"label_column\": \"sex\", \"label_values
              "ivado::Channels<1>, ivado::Classes<2>" "DenseNet<121, 1, 2>")
 ivado_experiment_source(source one one.json
   "{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"training_parameters\": {\"scheduler\": {\"lr_scheduler\": {\"name\": \"CyclicLR\"}}}}")
-expect_line("${source}" "ivado::Cyclic>;")
+expect_line("${source}" "ivado::Cyclic, ivado::Adam>;")
 
 # Every name of the lists is a class with a header of its own.
 macro(expect_headers room)
   foreach(class ${ARGN})
     string(REGEX REPLACE "([a-z])([A-Z])" "\\1_\\2" header "${class}")
+    string(REPLACE "ROICrop" "roi_Crop" header "${header}")
+    string(REPLACE "DilateGT" "Dilate_GT" header "${header}")
     string(TOLOWER "${header}" header)
     string(REPLACE "max_pooling" "maxpooling" header "${header}") # one word in ivadomed
     string(REPLACE "fi_lmed_unet" "filmed_unet" header "${header}") # FiLM and HeMIS are one word each

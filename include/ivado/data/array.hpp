@@ -57,6 +57,12 @@ class Shape {
     if (rank_ == max_rank) throw internal_error("making a shape", "more than 6 axes");
     extent_[static_cast<std::size_t>(rank_++)] = extent;
   }
+  /// Takes an axis away.
+  constexpr void erase(int axis) noexcept {
+    --rank_;
+    for (int a = axis; a < rank_; ++a) (*this)[a] = (*this)[a + 1];
+    (*this)[rank_] = 0;
+  }
   /// The axes from `first` on.
   [[nodiscard]] constexpr Shape from(int first) const {
     Shape rest;
@@ -139,14 +145,11 @@ class ArrayView {
   }
   /// The view at index `i` of `axis`, which is gone from the result.
   [[nodiscard]] ArrayView select(int axis, std::int64_t i) const {
-    Shape shape;
-    Strides strides{};
-    for (int a = 0; a < rank(); ++a) {
-      if (a == axis) continue;
-      strides[static_cast<std::size_t>(shape.rank())] = stride(a);
-      shape.push_back(extent(a));
-    }
-    return {data_ + i * stride(axis), shape, strides};
+    ArrayView part = *this;
+    part.data_ += i * stride(axis);
+    part.shape_.erase(axis);
+    for (int a = axis; a < part.rank(); ++a) part.strides_[static_cast<std::size_t>(a)] = stride(a + 1);
+    return part;
   }
   /// The indices [begin, begin + length) of `axis`.
   [[nodiscard]] ArrayView narrow(int axis, std::int64_t begin, std::int64_t length) const {

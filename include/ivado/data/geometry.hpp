@@ -1,13 +1,13 @@
 // Where voxels are in the world: affine, spacing, orientation. Eigen only; no ITK, no LibTorch.
 #pragma once
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <string>
 
+#include "../eigen.hpp"
 #include "../error.hpp"
 #include "array.hpp"
 

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <Eigen/Geometry>
 #include <algorithm>
 #include <array>
 #include <boost/hana/for_each.hpp>
@@ -29,6 +28,7 @@
 
 #include "../config/json.hpp"
 #include "../config/params.hpp"
+#include "../eigen.hpp"
 #include "../error.hpp"
 #include "../random.hpp"
 #include "../version.hpp"

@@ -1,7 +1,6 @@
 // Regrid: a volume brought onto the voxel grid of another one through world coordinates.
 #pragma once
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "../eigen.hpp"
 #include "../error.hpp"
 #include "array.hpp"
 #include "geometry.hpp"

@@ -1,7 +1,6 @@
 // `ivado prepare-vertebral-labels`: from single-voxel disc labels to mid-sagittal slices and heat maps to train on.
 #pragma once
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "../config/json.hpp"
+#include "../eigen.hpp"
 #include "../error.hpp"
 #include "../version.hpp"
 #include "array.hpp"

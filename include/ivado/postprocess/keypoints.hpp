@@ -1,7 +1,6 @@
 // Keypoints: the local maxima of heat maps, as voxels and as places in the world, in CSV files and in label files.
 #pragma once
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -21,6 +20,7 @@
 #include "../data/array.hpp"
 #include "../data/atomic_file.hpp"
 #include "../data/geometry.hpp"
+#include "../eigen.hpp"
 #include "../error.hpp"
 
 namespace ivado {
