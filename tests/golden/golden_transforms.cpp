@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <ivado/config/json.hpp>
 #include <ivado/data/volume_io.hpp>
 #include <ivado/transform/transform.hpp>
@@ -50,14 +51,27 @@ typename T::Draw draw(const T& transform, const Sample& sample) {
   return transform.draw(rng, sample);
 }
 
+/// A transform with the parameters that a case gives under the named keys.
+template <class T>
+T made_of(const Json& one, std::initializer_list<const char*> keys, bool as_ivadomed = false) {
+  Json params = Json::object();
+  for (const char* key : keys) params[key] = one.at(key);
+  if (as_ivadomed) params["as_ivadomed"] = true;
+  return T(ivado::from_json<typename T::Params>(params, std::string(T::name)));
+}
+
 template <class T>
 void apply_and_undo(const T& transform, const typename T::Draw& draw, Image image, const Json& one,
                     const Tensors& tensors, double scale, double tolerance, const std::string& name, Report& report) {
   transform.apply(image, draw);
   double worst = difference(image, tensors, one.at("output"), scale);
-  if (one.contains("undo")) {
-    transform.invert(image, draw);
-    worst = std::max(worst, difference(image, tensors, one.at("undo"), scale));
+  if constexpr (ivado::InvertibleTransform<T>) {
+    if (one.contains("undo")) {
+      transform.invert(image, draw);
+      worst = std::max(worst, difference(image, tensors, one.at("undo"), scale));
+    }
+  } else if (one.contains("undo")) {
+    return report.fail(name, "the reference undoes it, ivado cannot");
   }
   report.check(name, worst, tolerance);
 }
@@ -75,52 +89,107 @@ void resample_case(const Json& one, const Tensors& tensors, const std::string& n
   apply_and_undo(resample, drawn, std::move(image), one, tensors, value_range(input.values), 1e-4, name, report);
 }
 
+/// A crop, whose window must start where the case says.
+template <class T>
+void crop_with(const T& crop, const Sample& sample, const Json& one, const Tensors& tensors, const std::string& name,
+               Report& report) {
+  const auto drawn = draw(crop, sample);
+  for (int axis = 0; axis < sample.image.dimension(); ++axis) {
+    const std::int64_t found = drawn.start[static_cast<std::size_t>(axis)];
+    const std::int64_t expected = one.contains("crop_params")
+                                      ? one.at("crop_params")[static_cast<std::size_t>(axis)].get<std::int64_t>()
+                                      : one.at("bounding_box")[static_cast<std::size_t>(2 * axis)].get<std::int64_t>();
+    if (found != expected)
+      return report.fail(
+          name, ivado::detail::text("the crop starts at ", found, " along axis ", axis, ", expected ", expected));
+  }
+  if (one.contains("roi_output")) {
+    Image roi = sample.roi.clone();
+    crop.apply(roi, drawn);
+    const double off = difference(roi, tensors, one.at("roi_output"), 1);
+    if (off > 0) return report.fail(name, ivado::detail::text("the region of interest differs by ", off));
+  }
+  apply_and_undo(crop, drawn, sample.image.clone(), one, tensors, 1, 0, name, report);
+}
+
 void crop_case(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
   const auto transform = one.at("transform").get<std::string>();
-  if (transform != "CenterCrop") return report.skip(name, transform + " does not exist in ivado yet");
-  Image image = to_image(tensors.at(one.at("input").get<std::string>()), Kind::image);
-  const ivado::CenterCrop crop(
-      ivado::from_json<ivado::CenterCrop::Params>(Json{{"size", one.at("size")}}, "CenterCrop"));
-  const auto drawn = draw(crop, to_sample(image.clone()));
-  for (int axis = 0; axis < image.dimension(); ++axis)
-    if (drawn.start[static_cast<std::size_t>(axis)] !=
-        one.at("crop_params")[static_cast<std::size_t>(axis)].get<std::int64_t>())
-      return report.fail(name, ivado::detail::text("the crop starts at ", drawn.start[static_cast<std::size_t>(axis)],
-                                                   " along axis ", axis, ", expected ", one.at("crop_params").dump()));
-  apply_and_undo(crop, drawn, std::move(image), one, tensors, 1, 0, name, report);
+  Sample sample = to_sample(to_image(tensors.at(one.at("input").get<std::string>()), Kind::image));
+  if (transform == "CenterCrop")
+    return crop_with(made_of<ivado::CenterCrop>(one, {"size"}), sample, one, tensors, name, report);
+  if (transform == "ROICrop") {
+    sample.roi = to_image(tensors.at(one.at("roi").get<std::string>()), Kind::roi);
+    return crop_with(made_of<ivado::ROICrop>(one, {"size"}, true), sample, one, tensors, name, report);
+  }
+  if (transform != "BoundingBoxCrop") return report.skip(name, transform + " does not exist in ivado");
+  ivado::ObjectBox box{sample.image.spatial(), {}, {}};
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    box.begin[axis] = one.at("bounding_box")[2 * axis].get<std::int64_t>();
+    box.end[axis] = one.at("bounding_box")[2 * axis + 1].get<std::int64_t>();
+  }
+  sample.box = box;
+  crop_with(ivado::BoundingBoxCrop({}), sample, one, tensors, name, report);
+}
+
+/// An array brought into [-1, 1] as the reference did before Clahe.
+Image divided_by_largest(Image image) {
+  float largest = 0;
+  for (const float value : image.voxels) largest = std::max(largest, std::abs(value));
+  if (largest > 1)
+    for (float& value : image.voxels) value /= largest;
+  return image;
 }
 
 void intensity_case(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
   const auto transform = one.at("transform").get<std::string>();
-  if (transform != "NormalizeInstance") return report.skip(name, transform + " does not exist in ivado yet");
-  const bool is_tensor = one.value("note", std::string()).find("unbiased") != std::string::npos;
-  const ivado::NormalizeInstance normalize({is_tensor});
   Image image = to_image(tensors.at(one.at("input").get<std::string>()), Kind::image);
   // Relative to the largest value that comes out; where the mean alone is subtracted that may be 0, so 1 at least.
   const Array<double>& expected = tensors.at(one.at("output").get<std::string>()).values;
   const double scale =
       std::max(1.0, std::abs(*std::max_element(expected.begin(), expected.end(),
                                                [](double a, double b) { return std::abs(a) < std::abs(b); })));
-  apply_and_undo(normalize, {}, std::move(image), one, tensors, scale, 1e-5, name, report);
+  const auto run = [&](const auto& made, const auto& drawn) {
+    apply_and_undo(made, drawn, std::move(image), one, tensors, scale, 1e-5, name, report);
+  };
+  if (transform == "NormalizeInstance") {
+    const bool is_tensor = one.value("note", std::string()).find("unbiased") != std::string::npos;
+    run(ivado::NormalizeInstance({is_tensor}), ivado::NormalizeInstance::Draw{});
+  } else if (transform == "HistogramClipping") {
+    run(made_of<ivado::HistogramClipping>(one, {"min_percentile", "max_percentile"}), ivado::HistogramClipping::Draw{});
+  } else if (transform == "Clahe") {
+    if (one.value("input_divided_by_max_abs_if_above_1", false)) image = divided_by_largest(std::move(image));
+    const auto clahe = made_of<ivado::Clahe>(one, {"clip_limit", "kernel_size"}, true);
+    apply_and_undo(clahe, ivado::Clahe::Draw{}, std::move(image), one, tensors, 1, 1e-4, name, report);
+  } else if (transform == "RandomShiftIntensity") {
+    run(ivado::RandomShiftIntensity({}), ivado::RandomShiftIntensity::Draw{{one.at("offset").get<double>()}});
+  } else if (transform == "RandomGamma") {
+    run(ivado::RandomGamma({}), ivado::RandomGamma::Draw{{one.at("gamma").get<double>()}});
+  } else if (transform == "RandomBlur") {
+    run(ivado::RandomBlur({}), ivado::RandomBlur::Draw{{one.at("sigma").get<double>()}});
+  } else if (transform == "RandomBiasField") {
+    ivado::RandomBiasField::Params params;
+    params.order = one.at("order").get<std::int64_t>();
+    run(ivado::RandomBiasField(params),
+        ivado::RandomBiasField::Draw{{one.at("coefficients").get<std::vector<double>>()}});
+  } else {
+    report.skip(name, transform + " does not exist in ivado");
+  }
 }
 
-void geometry_case(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
-  const auto transform = one.at("transform").get<std::string>();
-  if (transform != "RandomAffine" && transform != "ElasticTransform")
-    return report.skip(name, transform + " does not exist in ivado yet");
-  const auto input = one.at("input").get<std::string>();
-  Image image = to_image(tensors.at(input), kind_of(input));
-  const double scale = value_range(tensors.at(input).values);
-  if (transform == "RandomAffine") {
-    ivado::RandomAffine::Draw drawn;
-    drawn.angle_rad = one.at("angle_radians").get<double>();
-    drawn.axes = one.at("axes").get<std::array<int, 2>>();
-    drawn.scale = one.at("scale").get<std::array<double, 3>>();
-    for (std::size_t axis = 0; axis < 3; ++axis)
-      drawn.translation_vox[axis] = std::llround(one.at("translation")[axis].get<double>());
-    const ivado::RandomAffine affine({{}, {}, {}, true});
-    return apply_and_undo(affine, drawn, std::move(image), one, tensors, scale, 1e-4, name, report);
-  }
+void affine_case(const Json& one, const Tensors& tensors, Image image, double scale, const std::string& name,
+                 Report& report) {
+  ivado::RandomAffine::Draw drawn;
+  drawn.angle_rad = one.at("angle_radians").get<double>();
+  drawn.axes = one.at("axes").get<std::array<int, 2>>();
+  drawn.scale = one.at("scale").get<std::array<double, 3>>();
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    drawn.translation_vox[axis] = std::llround(one.at("translation")[axis].get<double>());
+  const ivado::RandomAffine affine({{}, {}, {}, true});
+  apply_and_undo(affine, drawn, std::move(image), one, tensors, scale, 1e-4, name, report);
+}
+
+void elastic_case(const Json& one, const Tensors& tensors, Image image, double scale, const std::string& name,
+                  Report& report) {
   const ivado::ElasticTransform elastic({{0, 0}, {0, 0}, 1, true});
   const auto alpha = one.at("alpha").get<double>();
   const auto sigma = one.at("sigma").get<double>();
@@ -140,6 +209,22 @@ void geometry_case(const Json& one, const Tensors& tensors, const std::string& n
       return report.fail(name, ivado::detail::text("made from the noise: difference ", from_noise, ", allowed 1e-4"));
   }
   apply_and_undo(elastic, deform(to_float(field)), std::move(image), one, tensors, scale, 1e-4, name, report);
+}
+
+void geometry_case(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
+  const auto transform = one.at("transform").get<std::string>();
+  const auto input = one.at("input").get<std::string>();
+  Image image = to_image(tensors.at(input), kind_of(input));
+  const double scale = value_range(tensors.at(input).values);
+  const auto run = [&](const auto& made, const auto& drawn) {
+    apply_and_undo(made, drawn, std::move(image), one, tensors, scale, 1e-4, name, report);
+  };
+  if (transform == "RandomAffine") return affine_case(one, tensors, std::move(image), scale, name, report);
+  if (transform == "ElasticTransform") return elastic_case(one, tensors, std::move(image), scale, name, report);
+  if (transform == "RandomReverse")
+    return run(ivado::RandomReverse(), ivado::RandomReverse::Draw{one.at("flip_axes").get<std::array<bool, 3>>()});
+  if (transform == "DilateGT") return run(made_of<ivado::DilateGT>(one, {"dilation_factor"}), ivado::DilateGT::Draw{});
+  report.skip(name, transform + " does not exist in ivado");
 }
 
 /// Every fourth slice along the last axis.
@@ -181,7 +266,7 @@ void chain_case(const std::filesystem::path& dir, const Json& one, const Tensors
     sample.label = read_ras(label, Kind::label);
   }
   Json section = one.at("chain");
-  for (const char* transform : {"Resample", "RandomAffine", "ElasticTransform"})
+  for (const char* transform : {"Resample", "ROICrop", "Clahe", "RandomAffine", "ElasticTransform"})
     if (section.contains(transform)) section[transform]["as_ivadomed"] = true;
   const ivado::AnyCompose chain(ivado::from_json<ivado::AnyCompose::Params>(section, "transformation"));
   auto history = chain.preprocess(sample, ivado::Stage::testing);

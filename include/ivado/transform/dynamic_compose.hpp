@@ -2,7 +2,6 @@
 // time.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,16 +18,6 @@
 #include "step.hpp"
 
 namespace ivado {
-
-namespace detail {
-
-/// Transforms of ivadomed 2.9.10 that ivado may not have yet.
-inline constexpr std::array<std::string_view, 11> transforms_of_ivadomed{
-    "ROICrop",    "RandomReverse",     "RandomShiftIntensity", "AdditiveGaussianNoise",
-    "Clahe",      "HistogramClipping", "RandomGamma",          "RandomBiasField",
-    "RandomBlur", "DilateGT",          "BoundingBoxCrop"};
-
-}  // namespace detail
 
 /// A chain of transforms in any order, each at most once: what `Compose` is, chosen at run time.
 ///
@@ -71,7 +60,7 @@ class DynamicCompose {
     }
 
     /// Reads `transformation`.
-    /// @throws Error (usage) on a name that ivadomed does not have (with the nearest) or that ivado does not have yet
+    /// @throws Error (usage) on a name that is not in the catalogue, with the nearest that is
     [[nodiscard]] static Params from_json(const Json& json, const std::string& path) {
       if (!json.is_object()) throw detail::value_error(path, json, "an object of transforms");
       Params params;
@@ -106,13 +95,9 @@ class DynamicCompose {
 
    private:
     static Error unknown(const std::string& name, const std::string& path) {
-      const std::string doing = "reading the configuration key " + path;
-      const std::string have = "ivado has " + detail::names_text<Catalog...>();
-      const auto& original = detail::transforms_of_ivadomed;
-      if (std::find(original.begin(), original.end(), name) != original.end())
-        return usage_error(doing, "the transform " + name + " does not exist in ivado yet", "leave it out; " + have);
-      return usage_error(doing, "there is no such transform",
-                         "did you mean \"" + detail::nearest(name, {catalog.begin(), catalog.end()}) + "\"? " + have);
+      return usage_error("reading the configuration key " + path, "there is no such transform",
+                         "did you mean \"" + detail::nearest(name, {catalog.begin(), catalog.end()}) +
+                             "\"? This program has " + detail::names_text<Catalog...>());
     }
   };
 

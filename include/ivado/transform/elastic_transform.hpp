@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -126,6 +127,18 @@ class ElasticTransform {
     if (!draw.displacement) return;
     check_field(image, draw, "undoing ElasticTransform");
     image.voxels = detail::sample_displaced(image.voxels, detail::invert_displacement(*draw.displacement));
+  }
+
+  /// Takes a position after the transform to that before it, for `Fused`; none where it moves nothing.
+  [[nodiscard]] std::optional<detail::DisplacementMap> forward_map(const Shape& /*spatial*/, const Draw& draw) const {
+    if (!draw.displacement) return std::nullopt;
+    return detail::DisplacementMap(draw.displacement);
+  }
+  /// Takes a position before the transform to that after it.
+  [[nodiscard]] std::optional<detail::DisplacementMap> inverse_map(const Shape& /*spatial*/, const Draw& draw) const {
+    if (!draw.displacement) return std::nullopt;
+    return detail::DisplacementMap(
+        std::make_shared<const Array<float>>(detail::invert_displacement(*draw.displacement)));
   }
 
  private:

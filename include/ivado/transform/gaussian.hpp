@@ -1,7 +1,7 @@
-// A separable Gaussian filter with zeros outside of the array.
+// A separable Gaussian filter with zeros outside of the array, or the array mirrored there.
 //
-// The rule is that of scipy.ndimage.gaussian_filter (mode "constant", truncate 4): the kernel is sampled at whole
-// voxels up to the radius ⌊4σ + ½⌋ and normalised to a sum of 1 before the border cuts it.
+// The rule is that of scipy.ndimage.gaussian_filter (mode "constant" or "reflect", truncate 4): the kernel is sampled
+// at whole voxels up to the radius ⌊4σ + ½⌋ and normalised to a sum of 1 before the border cuts it.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,15 @@
 #include <vector>
 
 #include "../data/array.hpp"
+#include "interpolate.hpp"
 
 namespace ivado::detail {
+
+/// What a filter finds outside of the array.
+enum class Border {
+  zero,   ///< zeros
+  mirror  ///< the array mirrored about its outer edges, as often as it takes: d c b a | a b c d | d c b a
+};
 
 /// Weights of the Gaussian at distance 0, 1, … radius. For a σ of 0 the weight 1 alone.
 [[nodiscard]] inline std::vector<double> gaussian_weights(double sigma_vox) {
@@ -28,13 +35,14 @@ namespace ivado::detail {
   return weights;
 }
 
-/// Filters the middle axis of [outer, n, inner] in place with a symmetric kernel; zeros outside.
+/// Filters the middle axis of [outer, n, inner] in place with a symmetric kernel.
 /// @param weights  at distance 0, 1, …
 inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::int64_t inner,
-                        const std::vector<float>& weights, std::vector<float>& scratch) {
+                        const std::vector<float>& weights, std::vector<float>& scratch, Border border = Border::zero) {
   constexpr std::int64_t lanes = 16;
-  const std::int64_t radius = std::min(static_cast<std::int64_t>(weights.size()) - 1, n - 1);
-  scratch.assign(static_cast<std::size_t>((n + 2 * radius) * lanes), 0.0F);  // `radius` rows of zeros at both ends
+  const std::int64_t reach = static_cast<std::int64_t>(weights.size()) - 1;
+  const std::int64_t radius = border == Border::zero ? std::min(reach, n - 1) : reach;
+  scratch.assign(static_cast<std::size_t>((n + 2 * radius) * lanes), 0.0F);  // `radius` rows beyond both ends
   float* const lines = scratch.data() + radius * lanes;
   const std::int64_t count = outer * inner;
   for (std::int64_t line = 0; line < count; line += lanes) {
@@ -48,6 +56,12 @@ inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::in
     } else {
       for (std::int64_t k = 0; k < width; ++k)
         for (std::int64_t i = 0; i < n; ++i) lines[i * lanes + k] = data[start[k] + i * inner];
+    }
+    if (border == Border::mirror) {
+      for (std::int64_t i = 1; i <= radius; ++i) {
+        std::copy_n(lines + mirror_index(-i, n) * lanes, lanes, lines - i * lanes);
+        std::copy_n(lines + mirror_index(n - 1 + i, n) * lanes, lanes, lines + (n - 1 + i) * lanes);
+      }
     }
     for (std::int64_t i = 0; i < n; ++i) {
       float sum[lanes];
@@ -69,7 +83,7 @@ inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::in
 }
 
 /// Filters one field of the given extents in place, axis after axis. Axes of extent 1 are left alone.
-inline void gaussian_filter(float* field, const Shape& spatial, double sigma_vox) {
+inline void gaussian_filter(float* field, const Shape& spatial, double sigma_vox, Border border = Border::zero) {
   const std::vector<double> exact = gaussian_weights(sigma_vox);
   if (exact.size() == 1) return;
   const std::vector<float> weights(exact.begin(), exact.end());
@@ -80,7 +94,7 @@ inline void gaussian_filter(float* field, const Shape& spatial, double sigma_vox
     std::int64_t inner = 1;
     for (int a = 0; a < axis; ++a) outer *= spatial[a];
     for (int a = axis + 1; a < spatial.rank(); ++a) inner *= spatial[a];
-    filter_axis(field, outer, spatial[axis], inner, weights, scratch);
+    filter_axis(field, outer, spatial[axis], inner, weights, scratch, border);
   }
 }
 

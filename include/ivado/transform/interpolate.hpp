@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,13 @@ namespace ivado::detail {
 struct AffineMap {
   std::array<std::array<double, 3>, 3> matrix{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
   std::array<double, 3> offset{};
+
+  /// Moves a position; it may leave the grid.
+  void move(std::array<double, 3>& position) const noexcept {
+    const auto p = position;
+    for (std::size_t a = 0; a < 3; ++a)
+      position[a] = matrix[a][0] * p[0] + matrix[a][1] * p[1] + matrix[a][2] * p[2] + offset[a];
+  }
 };
 
 /// A position this little outside of the array still counts as on its border: rounding must not cut a row off.
@@ -65,6 +74,42 @@ struct Knots {
       : last_start(std::max<std::int64_t>(extent - 2, 0)),
         neighbour(extent > 1 ? stride : 0),
         last(static_cast<double>(extent - 1)) {}
+};
+
+/// The neighbours of a position on a grid, and how much of each.
+class LinearCorner {
+ public:
+  /// @param position  along H, W, D, within [0, extent - 1]
+  /// @param extent    of the grid; 1 along D for a slice
+  LinearCorner(const std::array<double, 3>& position, const std::array<std::int64_t, 3>& extent) noexcept {
+    std::int64_t stride = 1;
+    for (std::size_t axis = 3; axis-- > 0;) {
+      const Knots knots(extent[axis], stride);
+      const std::int64_t low = std::min(static_cast<std::int64_t>(position[axis]), knots.last_start);
+      at_ += low * stride;
+      neighbour_[axis] = knots.neighbour;
+      part_[axis] = static_cast<float>(position[axis] - static_cast<double>(low));
+      is_on_voxel_ = is_on_voxel_ && part_[axis] == 0;
+      stride *= extent[axis];
+    }
+  }
+  /// The value of an array of the grid's extents.
+  [[nodiscard]] float value(const float* array) const noexcept {
+    const float* const p = array + at_;
+    if (is_on_voxel_) return *p;
+    const auto linear = [&](const float* q) { return (1 - part_[1]) * q[0] + part_[1] * q[neighbour_[1]]; };
+    const auto bilinear = [&](const float* q) {
+      return (1 - part_[0]) * linear(q) + part_[0] * linear(q + neighbour_[0]);
+    };
+    if (neighbour_[2] == 0) return bilinear(p);
+    return (1 - part_[2]) * bilinear(p) + part_[2] * bilinear(p + neighbour_[2]);
+  }
+
+ private:
+  std::int64_t at_ = 0;
+  std::array<std::int64_t, 3> neighbour_{};
+  std::array<float, 3> part_{};
+  bool is_on_voxel_ = true;
 };
 
 /// Samples slices [channel, H, W] at affine positions, linearly; 0 where the position is outside.
@@ -266,6 +311,41 @@ struct Tap {
   }
   return out;
 }
+
+/// A displacement as a map of positions: position + displacement there, linear between voxels, mirrored about the outer
+/// edges.
+class DisplacementMap {
+ public:
+  /// @param field  [2, H, W] or [3, H, W, D], in voxels along each axis
+  explicit DisplacementMap(std::shared_ptr<const Array<float>> field)
+      : field_(std::move(field)),
+        axes_(static_cast<std::size_t>(field_->extent(0))),
+        extent_{field_->extent(1), field_->extent(2), axes_ == 3 ? field_->extent(3) : 1} {}
+
+  /// Moves a position that lies on the grid; the result does as well.
+  void move(std::array<double, 3>& position) const noexcept {
+    const LinearCorner corner(position, extent_);
+    const float* component = field_->data();
+    for (std::size_t a = 0; a < axes_; ++a, component += extent_[0] * extent_[1] * extent_[2])
+      position[a] = mirrored(position[a] + static_cast<double>(corner.value(component)), extent_[a]);
+  }
+
+ private:
+  /// A position mirrored about the outer edges of the first and last voxel, whose outer halves keep their value.
+  [[nodiscard]] static double mirrored(double p, std::int64_t extent) noexcept {
+    const auto n = static_cast<double>(extent);
+    if (p < -0.5 || p > n - 0.5) {
+      p = std::fmod(p + 0.5, 2 * n);
+      if (p < 0) p += 2 * n;
+      p = (p < n ? p : 2 * n - p) - 0.5;
+    }
+    return std::clamp(p, 0.0, n - 1);
+  }
+
+  std::shared_ptr<const Array<float>> field_;
+  std::size_t axes_;
+  std::array<std::int64_t, 3> extent_;
+};
 
 /// The displacement that undoes another one: u with u(y) = -d(y + u(y)), so that sampling a deformed image at y + u(y)
 /// gives back what lay at y.

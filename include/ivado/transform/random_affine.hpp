@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -171,7 +172,7 @@ class RandomAffine {
   void apply(Image& image, const Draw& draw) const {
     detail::check_dimension(image, "RandomAffine");
     if (draw == Draw{}) return;
-    image.voxels = detail::sample_affine(image.voxels, map(image, matrix(draw), draw.translation_vox));
+    image.voxels = detail::sample_affine(image.voxels, map(image.spatial(), matrix(draw), draw.translation_vox));
   }
 
   /// The inverse map, in place, with linear interpolation; 0 where `apply` had pushed voxels over the border.
@@ -179,11 +180,11 @@ class RandomAffine {
     detail::check_dimension(image, "undoing RandomAffine");
     if (draw == Draw{}) return;
     if (!params_.as_ivadomed) {
-      image.voxels = detail::sample_affine(image.voxels, inverse_map(image, draw));
+      image.voxels = detail::sample_affine(image.voxels, exact_inverse(image.spatial(), draw));
       return;
     }
     const Shape shape = image.spatial();
-    image.voxels = detail::sample_affine(image.voxels, map(image, inverse_matrix(draw), {}));
+    image.voxels = detail::sample_affine(image.voxels, map(shape, inverse_matrix(draw), {}));
     std::array<std::int64_t, 3> start{};
     for (std::size_t axis = 0; axis < 3; ++axis) start[axis] = -draw.translation_vox[axis];
     Array<float> shifted = zeros(image.voxels.shape());
@@ -200,6 +201,17 @@ class RandomAffine {
     }
     if (is_inside) copy(from, to);
     image.voxels = std::move(shifted);
+  }
+
+  /// Takes a position after the transform to that before it, for `Fused`; none where it moves nothing.
+  [[nodiscard]] std::optional<detail::AffineMap> forward_map(const Shape& spatial, const Draw& draw) const {
+    if (draw == Draw{}) return std::nullopt;
+    return map(spatial, matrix(draw), draw.translation_vox);
+  }
+  /// Takes a position before the transform to that after it: the exact inverse, with `as_ivadomed` too.
+  [[nodiscard]] std::optional<detail::AffineMap> inverse_map(const Shape& spatial, const Draw& draw) const {
+    if (draw == Draw{}) return std::nullopt;
+    return exact_inverse(spatial, draw);
   }
 
  private:
@@ -228,24 +240,25 @@ class RandomAffine {
       for (std::size_t j = 0; j < 3; ++j) a[i][j] = r[i][j] * draw.scale[j];
     return a;
   }
-  [[nodiscard]] std::array<double, 3> centre(const Image& image) const {
-    const auto extents = detail::extents3(image.spatial());
+  [[nodiscard]] std::array<double, 3> centre(const Shape& spatial) const {
+    const auto extents = detail::extents3(spatial);
     std::array<double, 3> k{};
     for (std::size_t axis = 0; axis < 3; ++axis)
       k[axis] = 0.5 * static_cast<double>(params_.as_ivadomed ? extents[axis] : extents[axis] - 1);
     return k;
   }
   /// o ↦ a (o - k) + k + t.
-  [[nodiscard]] detail::AffineMap map(const Image& image, const Matrix& a, const std::array<std::int64_t, 3>& t) const {
-    const auto k = centre(image);
+  [[nodiscard]] detail::AffineMap map(const Shape& spatial, const Matrix& a,
+                                      const std::array<std::int64_t, 3>& t) const {
+    const auto k = centre(spatial);
     detail::AffineMap result{a, {}};
     for (std::size_t i = 0; i < 3; ++i)
       result.offset[i] = k[i] - (a[i][0] * k[0] + a[i][1] * k[1] + a[i][2] * k[2]) + static_cast<double>(t[i]);
     return result;
   }
   /// y ↦ A⁻¹ (y - t - k) + k.
-  [[nodiscard]] detail::AffineMap inverse_map(const Image& image, const Draw& draw) const {
-    const auto k = centre(image);
+  [[nodiscard]] detail::AffineMap exact_inverse(const Shape& spatial, const Draw& draw) const {
+    const auto k = centre(spatial);
     detail::AffineMap result{inverse_matrix(draw), {}};
     std::array<double, 3> from{};
     for (std::size_t i = 0; i < 3; ++i) from[i] = k[i] + static_cast<double>(draw.translation_vox[i]);
