@@ -10,6 +10,7 @@
 
 namespace {
 
+using Catch::Matchers::Contains;
 using ivado::BidsFile;
 using ivado::BidsIndex;
 using ivado::FileKind;
@@ -577,4 +578,32 @@ TEST_CASE("the public sidecars and tables reach the metadata", "[bids_index]") {
     CHECK(data["mt"] == "on");
     CHECK(data["flip"] == "1");
   }
+}
+
+TEST_CASE("sidecars of a file without an index", "[bids_index]") {
+  tests::Tree tree;
+  tree.file("SEM.json", R"({"PixelSizeUnits": "um", "PixelSize": [1, 1], "A": 1})")
+      .file("TEM.json", R"({"A": 2})")
+      .file("sub-1/sub-1_SEM.json", R"({"PixelSize": [2, 2]})")
+      .file("sub-1/micr/sub-1_sample-A_SEM.json", R"({"PixelSize": [4, 4]})")
+      .file("sub-1/micr/sub-1_SEM.json", R"({"PixelSize": [3, 3], "B": NaN})")
+      .image("sub-1/micr", "sub-1_sample-A_SEM.png")
+      .image("sub-1/micr", "sub-1_sample-B_SEM.png");
+  const auto of = [&](const std::string& relative) { return ivado::inherited_sidecar(tree.path(relative).string()); };
+  CHECK(of("sub-1/micr/sub-1_sample-A_SEM.png") ==
+        Json::parse(R"({"PixelSizeUnits": "um", "PixelSize": [4, 4], "A": 1, "B": null})"));
+  CHECK(of("sub-1/micr/sub-1_sample-B_SEM.png")["PixelSize"] == Json::parse("[3, 3]"));
+  CHECK(of("sub-1/micr/sub-1_sample-B_photo.jpg") == Json::object());
+  // The same as the index says.
+  const BidsIndex index({tree.root()});
+  for (const auto* name : {"sub-1_sample-A_SEM.png", "sub-1_sample-B_SEM.png"})
+    CHECK(index.metadata(file_of(index, name))["PixelSize"] == of(std::string("sub-1/micr/") + name)["PixelSize"]);
+  // Outside of a data set: the folder of the file alone.
+  tests::Tree loose("data", false);
+  loose.file("picture.json", R"({"PixelSize": [9, 9]})").file("x/picture.png");
+  CHECK(ivado::inherited_sidecar(loose.path("x/picture.png").string()) == Json::object());
+  CHECK(ivado::inherited_sidecar(loose.path("picture.png").string())["PixelSize"] == Json::parse("[9, 9]"));
+  tree.file("sub-1/micr/sub-1_sample-A_SEM.json", "[1]");
+  CHECK_THROWS_WITH(of("sub-1/micr/sub-1_sample-A_SEM.png"),
+                    Contains("sub-1_sample-A_SEM.json") && Contains("no JSON object"));
 }

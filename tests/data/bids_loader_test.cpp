@@ -431,6 +431,41 @@ TEST_CASE("a data set is made as the parameters say", "[unit][bids_loader]") {
   }
 }
 
+TEST_CASE("a loader of sub-volumes takes their extents from its type or from the model's section",
+          "[unit][bids_loader]") {
+  const Study study;
+  const auto params = study.params();
+  ivado::LeftOutList left_out;
+  const auto extents = [&]<class Loader>(const ivado::PatchSize& patches, std::type_identity<Loader>) {
+    ivado::ModelNeeds needs;
+    needs.patches = patches;
+    const Loader loader(params, needs);
+    const auto data =
+        loader.dataset(loader.cases(true, {"T2w"}, left_out), ivado::detail::NoTransforms{}, Stage::testing, 0);
+    CHECK(data.size() > 0);
+    return data.get(0, 0).sample.image.voxels.shape();
+  };
+  constexpr std::type_identity<BidsLoader<ivado::Subvolumes<2, 3, 4>>> fixed;
+  constexpr std::type_identity<BidsLoader<ivado::AnySubvolumes>> open;
+  constexpr std::type_identity<BidsLoader<ivado::AnySlices>> slices;
+  CHECK(extents({}, fixed) == ivado::Shape{1, 2, 3, 4});
+  CHECK(extents({{2, 3, 4}, {1, 1, 1}}, fixed) == ivado::Shape{1, 2, 3, 4});
+  CHECK(extents({{5, 3, 2}, {}}, open) == ivado::Shape{1, 5, 3, 2});
+  CHECK(extents({}, open) == ivado::Shape{1, 3, 4, 5});  // the whole volume
+  CHECK(extents({{2, 3}, {2, 2}}, slices) == ivado::Shape{1, 2, 3});
+  CHECK_THAT(message_of([&] {
+               (void)extents({{4, 3, 2}, {}}, fixed);
+             }),
+             Catch::Contains("length_3D: it is 4x3x2, the program is built for sub-volumes of 2x3x4") &&
+                 Catch::Contains("Subvolumes<4, 3, 2>"));
+  CHECK_THAT(message_of([&] {
+               (void)extents({{4, 3}, {}}, open);
+             }),
+             Catch::Contains("length_3D") && Catch::Contains("[4, 3]"));
+  CHECK_THAT(message_of([&] { (void)extents({{4, 3, 2}, {}}, slices); }), Catch::Contains("length_2D"));
+  STATIC_REQUIRE(BidsLoader<ivado::AnySubvolumes>::dimension == 3);
+}
+
 TEST_CASE("numbers go from the parameters to the data set", "[unit][bids_loader]") {
   const auto params = ivado::from_json<LoaderParameters>(
       ivado::Json::parse(
@@ -448,6 +483,8 @@ TEST_CASE("numbers go from the parameters to the data set", "[unit][bids_loader]
   CHECK(training.filter_empty_mask);
   CHECK(training.filter_absent_class);
   CHECK(training.filter_roi == -1);  // there is no region of interest
+  CHECK(training.patches.empty());
+  CHECK_FALSE(training.patch_filter.is_any());
   CHECK(training.cache_bytes == std::size_t{6} << 20);
   CHECK(loader.slice_options(Stage::validation).cache_bytes == std::size_t{2} << 20);
   CHECK(loader.slice_options(Stage::testing).cache_bytes == std::size_t{8} << 20);

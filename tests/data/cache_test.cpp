@@ -123,6 +123,42 @@ TEST_CASE("a smaller budget drops what is over it", "[unit][cache]") {
   CHECK(cache.statistics().bytes == 0);
 }
 
+TEST_CASE("a cache that keeps can set a part aside in which the others take turns", "[unit][cache]") {
+  Blocks cache(60, ivado::WhenFull::keep);
+  int loads = 0;
+  const auto ask = [&](int key) {
+    return cache.get(key, [&] {
+      ++loads;
+      return Block{key};
+    });
+  };
+  cache.set_turns(20);
+  for (int key = 0; key < 8; ++key) (void)ask(key);  // 0 … 3 stay, 4 … 7 take turns in two places
+  CHECK(loads == 8);
+  CHECK(cache.statistics().bytes == 60);
+  CHECK(cache.statistics().evictions == 2);
+  loads = 0;
+  for (const int key : {0, 1, 2, 3, 6, 7, 7, 6}) CHECK(ask(key)->number == key);
+  CHECK(loads == 0);
+  for (const int key : {5, 5, 6, 5, 7, 5}) CHECK(ask(key)->number == key);  // 5 drops 7, 7 drops 6
+  CHECK(loads == 2);
+  for (const int key : {0, 1, 2, 3}) (void)ask(key);
+  CHECK(loads == 2);
+
+  SECTION("a part that is set aside later is taken from what was kept, the least recently used first") {
+    Blocks full(60, ivado::WhenFull::keep);
+    for (int key = 0; key < 6; ++key) CHECK(full.offer(key, Block{key}));
+    full.set_turns(1000);  // at most half
+    CHECK(full.statistics().bytes == 30);
+    CHECK(full.get(5, []() -> Block { throw std::logic_error("loaded"); })->number == 5);
+    CHECK(full.get(0, [] { return Block{0}; })->number == 0);
+    CHECK(full.statistics().bytes == 40);
+    full.set_budget(30);
+    CHECK(full.statistics().bytes == 30);
+    CHECK(full.get(5, []() -> Block { throw std::logic_error("loaded"); })->number == 5);  // the guest went first
+  }
+}
+
 TEST_CASE("the hit rates that the documentation promises for shuffled passes over twice the budget", "[unit][cache]") {
   const auto hits_of_second_passes = [](ivado::WhenFull when_full) {
     constexpr int n = 1000;

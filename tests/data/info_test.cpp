@@ -10,6 +10,7 @@
 #include "../catch.hpp"
 #include "ivado/config/json.hpp"
 #include "nifti_bytes.hpp"
+#include "raster_bytes.hpp"
 
 using Catch::Matchers::Contains;
 using ivado::Json;
@@ -49,6 +50,38 @@ Nifti odd_floats() {
   values[23] = -INFINITY;
   file.set_voxels(values);
   return file;
+}
+
+/// Compares a picture with what is known of it: size, type, and some pixels, each channel exactly.
+void check_picture(const std::string& path, const Json& found, const Json& expected) {
+  const ivado::Raster raster = ivado::read_raster(path);
+  CHECK(found["shape"] == Json::array({expected["height"], expected["width"], raster.pages}));
+  CHECK(raster.pages == (path.ends_with("three_pages.tif") ? 3 : 1));
+  CHECK(found["type"] == expected["dtype"]);
+  CHECK(found["channels"] == expected["channels"]);
+  if (raster.pages == 1) {
+    CHECK(found["channel_min"][0] == expected["min_first_channel"]);
+    CHECK(found["channel_max"][0] == expected["max_first_channel"]);
+  }
+  for (const auto& pixel : expected["pixels"]) {
+    const std::int64_t row = pixel["row_col"][0];
+    const std::int64_t column = pixel["row_col"][1];
+    CAPTURE(row, column);
+    const Json values = pixel["value"].is_array() ? pixel["value"] : Json::array({pixel["value"]});
+    REQUIRE(static_cast<int>(values.size()) == raster.channels);
+    for (int c = 0; c < raster.channels; ++c)
+      CHECK(raster.sample(0, row, column, c) == values[static_cast<std::size_t>(c)].get<double>());
+  }
+  const Json size{{"PixelSize", {1, 1}}, {"PixelSizeUnits", "um"}};
+  const ivado::Volume volume = ivado::to_volume(raster, size);
+  if (expected.value("colour_channels_equal", false))
+    for (const auto& pixel : expected["pixels"])
+      CHECK(volume.view()(pixel["row_col"][0].get<int>(), pixel["row_col"][1].get<int>(), 0) ==
+            pixel["value"][0].get<float>());
+  if (expected.contains("grey"))
+    for (const auto& pixel : expected["grey"]["pixels"])
+      CHECK(volume.view()(pixel["row_col"][0].get<int>(), pixel["row_col"][1].get<int>(), 0) ==
+            Approx(pixel["value"].get<double>()).margin(1));
 }
 
 std::string lower(const std::string& text) { return ivado::detail::lower_case(text); }
@@ -163,6 +196,46 @@ TEST_CASE("info goes on after a file that cannot be used") {
   CHECK(info({}, json).status == 0);
 }
 
+TEST_CASE("info of a picture tells channels, bits and the pixel size of its sidecar") {
+  const test::Folder folder;
+  test::Png png;
+  png.colour_type = 4;
+  png.bits = 16;
+  png.samples = {1, 65535, 2, 65535, 3, 65535, 4, 65535, 5, 65535, 600, 65535};
+  test::write_bytes(folder / "a.png", png.bytes());
+  Run run = info({folder / "a.png"}, true);
+  CHECK(run.status == 0);
+  CHECK_THAT(run.err, Contains("warning: ") && Contains("no PixelSize") && Contains("a.png"));
+  Json found = Json::parse(run.out);
+  std::vector<std::string> keys;
+  for (const auto& item : found.items()) keys.push_back(item.key());
+  CHECK(keys == std::vector<std::string>{"file", "shape", "spacing_mm", "axcodes", "affine", "type", "min", "max",
+                                         "mean", "nan", "inf", "bits", "channels", "channel_min", "channel_max"});
+  CHECK(found["shape"] == Json::parse("[2, 3, 1]"));
+  CHECK(found["spacing_mm"].is_null());
+  CHECK(found["axcodes"].is_null());
+  CHECK(found["affine"].is_null());
+  CHECK(found["type"] == "uint16");
+  CHECK(found["min"] == 1);
+  CHECK(found["max"] == 600);
+  CHECK(found["mean"] == 102.5);
+  CHECK(found["bits"] == 16);
+  CHECK(found["channels"] == 2);
+  CHECK(found["channel_min"] == Json::parse("[1.0, 65535.0]"));
+  CHECK(found["channel_max"] == Json::parse("[600.0, 65535.0]"));
+  CHECK_THAT(info({folder / "a.png"}, false).out,
+             Contains("spacing  not known") && Contains("16 bits, grey and alpha"));
+
+  test::write_bytes(folder / "a.json", R"({"PixelSize": [0.25, 0.5], "PixelSizeUnits": "um"})");
+  run = info({folder / "a.png"}, true);
+  CHECK(run.err.empty());
+  found = Json::parse(run.out);
+  CHECK(found["spacing_mm"] == Json::parse("[0.0005, 0.00025, 0.00025]"));
+  CHECK(found["axcodes"] == "RAS");
+  CHECK(found["affine"][0][0] == 0.0005);
+  CHECK_THAT(info({folder / "a.png"}, false).out, Contains("0.0005 x 0.00025 x 0.00025 mm"));
+}
+
 TEST_CASE("info of the odd and broken files") {
   const auto data = test::data_folder();
   if (data.empty()) {
@@ -179,6 +252,7 @@ TEST_CASE("info of the odd and broken files") {
     const std::string path = (folder / file).string();
     const std::string outcome = one["outcome"];
     CAPTURE(file, outcome);
+    const bool picture = ivado::is_raster(file);
     const bool nifti = ivado::detail::ends_with_any(file, {".nii", ".nii.gz", ".hdr", ".mgz"});
     const auto begin = std::chrono::steady_clock::now();
     const Run run = info({path}, true);
@@ -186,12 +260,16 @@ TEST_CASE("info of the odd and broken files") {
     CHECK(seconds < 1);
     if (run.status == 0) {
       ++read;
-      CHECK(nifti);
+      CHECK((nifti || picture));
       CHECK(outcome != "refuse");
       const Json found = Json::parse(run.out);
       REQUIRE(one.contains("expected"));
       const Json expected = one["expected"];
       CHECK(found["file"] == path);
+      if (picture) {
+        check_picture(path, found, expected);
+        continue;
+      }
       CHECK(found["shape"] == expected["shape"]);
       CHECK(found["type"] == expected["dtype_on_disk"]);
       for (std::size_t a = 0; a < 3; ++a)
@@ -213,8 +291,8 @@ TEST_CASE("info of the odd and broken files") {
       CHECK(run.status == 3);
       CHECK(run.out.empty());
       CHECK_THAT(run.err, Contains(path));
-      if (!nifti) {
-        CHECK_THAT(run.err, Contains("not supported yet") || Contains("empty"));
+      if (!nifti && !picture) {
+        CHECK_THAT(run.err, Contains("load it with Hdf5Loader") || Contains("empty"));
         continue;
       }
       CHECK(outcome != "read");
@@ -228,6 +306,6 @@ TEST_CASE("info of the odd and broken files") {
       CHECK(hinted);
     }
   }
-  CHECK(read >= 30);
-  CHECK(refused >= 40);
+  CHECK(read >= 50);
+  CHECK(refused >= 20);
 }

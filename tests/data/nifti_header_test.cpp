@@ -330,10 +330,10 @@ TEST_CASE("files that hold no header at all") {
   refuse("cut.nii.gz", test::gzip(Nifti{}.bytes()).substr(0, 40), "truncated");
   refuse("bad.nii.gz", "\x1f\x8b" + std::string(100, 'x'), "gzip stream is corrupt");
   refuse("a.mgz", "bytes", "MGZ is not supported");
-  refuse("a.png", "bytes", "PNG is not supported yet");
-  refuse("a.ome.TIFF", "bytes", "TIFF is not supported yet");
-  refuse("a.jpg", "bytes", "JPEG is not supported yet");
-  refuse("a.hdf5", "bytes", "HDF5 is not supported yet");
+  refuse("a.png", "bytes", "it is a picture, not a NIfTI file");
+  refuse("a.ome.TIFF", "bytes", "read it with read_image");
+  refuse("a.jpg", "bytes", "it is a picture");
+  refuse("a.hdf5", "bytes", "Hdf5Loader");
   refuse("a.dcm", "bytes", ".nii, .nii.gz");
   refuse("noextension", "bytes", ".nii, .nii.gz");
   CHECK_THROWS_WITH(read_nifti_header(folder / "absent.nii"), Contains("absent.nii") && Contains("does not exist"));

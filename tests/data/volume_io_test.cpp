@@ -15,6 +15,7 @@
 #include "../catch.hpp"
 #include "ivado/config/json.hpp"
 #include "nifti_bytes.hpp"
+#include "raster_bytes.hpp"
 
 using Catch::Matchers::Contains;
 using ivado::Array;
@@ -540,4 +541,50 @@ TEST_CASE("volumes of the odd and broken files") {
   }
   CHECK(read >= 26);
   CHECK(refused >= 40);
+}
+
+TEST_CASE("one door reads and writes NIfTI and pictures") {
+  const test::Folder folder;
+  const ivado::Json size{{"PixelSize", {0.2, 0.1}}, {"PixelSizeUnits", "um"}};
+  write_nifti(folder / "a.nii.gz", Nifti{});
+  CHECK(ivado::read_image(folder / "a.nii.gz", nullptr).voxels == read_volume(folder / "a.nii.gz").voxels);
+
+  test::Png png;
+  png.bits = 16;
+  png.samples = {0, 300, 65535, 0, 1, 2};
+  test::write_bytes(folder / "a.png", png.bytes());
+  const Volume image = ivado::read_image(folder / "a.png", size);
+  CHECK(image.view()(0, 1, 0) == 300);
+  CHECK(image.geometry.spacing_mm()[0] == Approx(0.0001));
+  CHECK(ivado::read_image(folder / "a.png", size, ivado::Kind::image, {.as_ivadomed = true}).view()(0, 1, 0) == 1);
+  CHECK(ivado::read_image(folder / "a.png", size, ivado::Kind::label).view()(0, 2, 0) == 1);
+  CHECK_THROWS_WITH(ivado::read_image(folder / "a.png", ivado::Json::object()),
+                    Contains("a.png") && Contains("PixelSize") && Contains("sidecar"));
+
+  // Numbers that are not finite, in a picture.
+  test::TiffPart page;
+  page.width = 2;
+  page.height = 1;
+  page.bits = 32;
+  page.format = 3;
+  const std::array<float, 2> values{NAN, 7};
+  page.data = {std::string(reinterpret_cast<const char*>(values.data()), 8)};
+  test::write_bytes(folder / "a.tif", test::tiff({page}));
+  ReadReport report;
+  CHECK(ivado::read_image(folder / "a.tif", size, ivado::Kind::image, {}, &report).view()(0, 0, 0) == 0);
+  CHECK(report.non_finite == 1);
+  CHECK(mentions(report.warnings, "set to 0"));
+  CHECK_THROWS_WITH(ivado::read_image(folder / "a.tif", size, ivado::Kind::image, {.non_finite = NonFinite::refuse}),
+                    Contains("a.tif") && Contains("1 of its 2 voxels"));
+
+  Array<float> mask(Shape{2, 3, 1}, 0.0F);
+  mask[4] = 1;
+  for (const auto* name : {"mask.png", "mask.nii.gz"}) {
+    ivado::write_image(folder / name, mask.view(), image.geometry, StoredType::uint8);
+    const Volume read = ivado::read_image(folder / name, size, ivado::Kind::label);
+    CHECK(read.stored_type == "uint8");
+    for (std::int64_t i = 0; i < 6; ++i) CHECK(read.view()(i / 3, i % 3, 0) == mask[i]);
+    CHECK(ivado::corner_distance_mm(read.geometry, image.geometry) < 1e-9);
+  }
+  CHECK(files_in(folder) == 5);
 }

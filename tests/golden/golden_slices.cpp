@@ -1,8 +1,10 @@
-// The area "slices" of the reference values: orientation, files slice by slice, and the samples of 2-D data sets.
+// The area "slices" of the reference values: orientation, files slice by slice, the samples of data sets (slices, their
+// patches and sub-volumes), and pictures.
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <ivado/config/json.hpp>
 #include <ivado/data/bids_loader.hpp>
@@ -10,6 +12,7 @@
 #include <ivado/data/volume_io.hpp>
 #include <ivado/infer/reconstruct.hpp>
 #include <ivado/transform/transform.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -211,6 +214,8 @@ struct Preprocessing {
   void augment(ivado::Sample&, ivado::Stage, const ivado::RandomKey&, History&) const {}
 };
 
+using Cases = std::vector<ivado::Case>;
+
 /// The samples of a classifier as ivadomed has them before it fails to hand them out: preprocessed, with their label.
 void classification(const Json& one, std::vector<ivado::Case> cases, const ivado::SliceOptions& options,
                     const ivado::AnyCompose& chain, ivado::Stage stage, Report& report) {
@@ -240,50 +245,27 @@ void classification(const Json& one, std::vector<ivado::Case> cases, const ivado
   conclude(one.at("tag").get<std::string>(), differences, report);
 }
 
-/// The samples that the loader makes of the reference subjects.
-void dataset(const Json& one, const Tensors& tensors, const std::filesystem::path& data, Report& report) {
+/// Where a sample lies on its prepared slice or volume: [x_min, x_max, y_min, y_max(, z_min, z_max)].
+std::string compare_place(const std::string& what, const ivado::Sample& sample, const Json& expected) {
+  const Shape extent = sample.image.spatial();
+  if (expected.size() != 2 * static_cast<std::size_t>(extent.rank()))
+    return text(what, " has ", 2 * extent.rank(), " numbers, expected ", expected.dump(), "; ");
+  std::string out;
+  for (int a = 0; a < extent.rank(); ++a) {
+    const double begin = sample.origin.start[static_cast<std::size_t>(a)];
+    const auto i = 2 * static_cast<std::size_t>(a);
+    out += compare(what, begin, expected[i].get<double>(), 0);
+    out += compare(what, begin + static_cast<double>(extent[a]), expected[i + 1].get<double>(), 0);
+  }
+  return out;
+}
+
+/// The samples of a data set, one by one.
+template <int Dimension>
+void samples_of(const Json& one, const Tensors& tensors, Cases cases, const ivado::SliceOptions& options,
+                const ivado::AnyCompose& chain, ivado::Stage stage, Report& report) {
   const auto name = one.at("tag").get<std::string>();
-  if (!one.contains("items")) return report.skip(name, "sub-volumes do not exist yet");
-  const Json& model = one.at("model");
-  if (!model.value("is_2d", true) || model.contains("length_3D"))
-    return report.skip(name, "sub-volumes do not exist yet");
-  if (model.contains("length_2D") && !model.at("length_2D").empty())
-    return report.skip(name, "2-D patches do not exist yet");
-  Json transforms = one.at("transforms");
-  for (const auto& item : transforms.items())
-    if (std::find(ivado::AnyCompose::catalog.begin(), ivado::AnyCompose::catalog.end(), item.key()) ==
-        ivado::AnyCompose::catalog.end())
-      return report.skip(name, item.key() + " does not exist yet");
-  if (transforms.contains("Resample")) transforms["Resample"]["as_ivadomed"] = true;
-
-  auto params = ivado::from_json<ivado::LoaderParameters>(one.at("parameters"), "parameters");
-  for (const auto& extension : params.extensions)
-    if (extension != ".nii" && extension != ".nii.gz") return report.skip(name, extension + " images are not read yet");
-  const auto contrasts = one.at("parameters").at("contrast_params").at("contrast_lst").get<std::vector<std::string>>();
-  // The reference ran on the subjects of data-testing, which the public data here hold among others.
-  const bool ct = std::find(contrasts.begin(), contrasts.end(), "ct") != contrasts.end();
-  const auto root = data / (ct ? "ct-spleen" : "spinalcord");
-  if (!std::filesystem::exists(root)) return report.skip(name, "the images are not in " + root.string());
-  params.path_data.values = {root.string()};
-
-  using Loader = ivado::BidsLoader<ivado::AnySlices, ivado::Channels<ivado::dynamic>, ivado::Classes<ivado::dynamic>>;
-  ivado::ModelNeeds needs;
-  needs.image_labels =
-      one.contains("getitem_error");  // of a classifier: ivadomed makes such samples, and fails on them
-  const Loader loader(params, needs);
-  ivado::LeftOutList left_out;
-  auto cases = loader.cases(true, contrasts, left_out);
-  if (!ct) std::erase_if(cases, [](const ivado::Case& c) { return !c.subject.starts_with("sub-unf"); });
-  const auto split = one.at("split").get<std::string>();
-  const auto stage = split == "training"     ? ivado::Stage::training
-                     : split == "validation" ? ivado::Stage::validation
-                                             : ivado::Stage::testing;
-  const ivado::AnyCompose chain(ivado::from_json<ivado::AnyCompose::Params>(transforms, "transforms"));
-  auto options = loader.slice_options(stage);
-  options.as_ivadomed = true;
-  if (needs.image_labels) return classification(one, std::move(cases), options, chain, stage, report);
-  const ivado::SliceDataset<ivado::AnyCompose> samples(std::move(cases), options, chain, stage, 0);
-
+  const ivado::CaseDataset<ivado::AnyCompose, Dimension> samples(std::move(cases), options, chain, stage, 0);
   const Json& items = one.at("items");
   std::string differences =
       compare("the number of samples", static_cast<double>(samples.size()), one.at("n").get<double>(), 0);
@@ -300,10 +282,10 @@ void dataset(const Json& one, const Tensors& tensors, const std::filesystem::pat
                           .string();
     if (path != item.at("file").get<std::string>())
       differences += here + "file is " + path + ", expected " + item.at("file").dump() + "; ";
-    differences += compare(here + "slice", origin.slice, item.at("slice").get<double>(), 0);
+    // A volume has slice -1 here and 0 there.
+    differences += compare(here + "slice", std::max(origin.slice, 0), item.at("slice").get<double>(), 0);
     differences += compare(here + "shape", image.shape(), one.at("sample_shape"));
-    const std::array<double, 4> whole{0, static_cast<double>(image.extent(1)), 0, static_cast<double>(image.extent(2))};
-    differences += compare(here + "coord", whole, item.at("coord"), 0);
+    differences += compare_place(here + "coord", loaded.sample, item.at("coord"));
     double image_sum = 0;
     for (const float value : image) image_sum += std::abs(static_cast<double>(value));
     double label_sum = 0;
@@ -311,16 +293,129 @@ void dataset(const Json& one, const Tensors& tensors, const std::filesystem::pat
     const double expected_sum = item.at("input_abs_sum").get<double>();
     differences += compare(here + "sum", image_sum, expected_sum, 1e-3 * expected_sum);
     const double expected_label = item.at("gt_sum").get<double>();
-    differences += compare(here + "label sum", label_sum, expected_label, params.soft_gt ? 1e-5 * expected_label : 0);
+    differences += compare(here + "label sum", label_sum, expected_label, options.soft_gt ? 1e-5 * expected_label : 0);
     if (item.contains("stored")) {
       const auto key = item.at("stored").get<std::string>();
       double largest = 0;
       for (const double value : tensors.at(key + ".input").values) largest = std::max(largest, std::abs(value));
       differences += compare(here + "image", image.view(), tensors.at(key + ".input"), 1e-3 * largest);
-      differences += compare(here + "label", label.view(), tensors.at(key + ".gt"), params.soft_gt ? 1e-4 : 0);
+      differences += compare(here + "label", label.view(), tensors.at(key + ".gt"), options.soft_gt ? 1e-4 : 0);
     }
   }
   conclude(name, differences, report);
+}
+
+/// What a case is made of. One that the reference refuses says it in its name alone:
+/// "patch3d_32x32x16_stride_30x32x16_crop_128x128x16_mask0".
+struct Setup {
+  Json model;
+  Json transforms;
+  std::string split;
+
+  [[nodiscard]] static std::optional<Setup> of(const Json& one) {
+    if (one.contains("model"))
+      return Setup{one.at("model"), one.at("transforms"), one.value("split", std::string("training"))};
+    std::array<int, 9> n{};
+    if (std::sscanf(one.at("tag").get<std::string>().c_str(), "patch3d_%dx%dx%d_stride_%dx%dx%d_crop_%dx%dx%d", &n[0],
+                    &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &n[7], &n[8]) != 9)
+      return {};
+    return Setup{{{"is_2d", false}, {"length_3D", {n[0], n[1], n[2]}}, {"stride_3D", {n[3], n[4], n[5]}}},
+                 {{"Resample", {{"wspace", 0.75}, {"hspace", 0.75}, {"dspace", 1}}},
+                  {"CenterCrop", {{"size", {n[6], n[7], n[8]}}}},
+                  {"NormalizeInstance", {{"applied_to", {"im"}}}}},
+                 "training"};
+  }
+  [[nodiscard]] bool is_2d() const { return model.value("is_2d", true); }
+  [[nodiscard]] ivado::PatchSize patches() const {
+    const auto numbers = [&](const std::string& key) {
+      return model.value(key + (is_2d() ? "_2D" : "_3D"), std::vector<std::int64_t>{});
+    };
+    return {numbers("length"), numbers("stride")};
+  }
+};
+
+/// The samples that the loader makes of the reference subjects.
+template <class Slicing>
+void dataset_of(const Json& one, const Setup& setup, const Tensors& tensors, const std::filesystem::path& root,
+                const ivado::LoaderParameters& params, Report& report) {
+  const auto name = one.at("tag").get<std::string>();
+  const auto contrasts = one.at("parameters").at("contrast_params").at("contrast_lst").get<std::vector<std::string>>();
+  using Loader = ivado::BidsLoader<Slicing, ivado::Channels<ivado::dynamic>, ivado::Classes<ivado::dynamic>>;
+  ivado::ModelNeeds needs;
+  needs.image_labels =
+      one.contains("getitem_error");  // of a classifier: ivadomed makes such samples, and fails on them
+  needs.patches = setup.patches();
+  const Loader loader(params, needs);
+  ivado::LeftOutList left_out;
+  auto cases = loader.cases(true, contrasts, left_out);
+  if (root.filename() == "spinalcord")
+    std::erase_if(cases, [](const ivado::Case& c) { return !c.subject.starts_with("sub-unf"); });
+  const auto stage = setup.split == "training"     ? ivado::Stage::training
+                     : setup.split == "validation" ? ivado::Stage::validation
+                                                   : ivado::Stage::testing;
+  Json transforms = setup.transforms;
+  for (const char* with : {"Resample", "ROICrop"})
+    if (transforms.contains(with)) transforms[with]["as_ivadomed"] = true;
+  const ivado::AnyCompose chain(ivado::from_json<ivado::AnyCompose::Params>(transforms, "transforms"));
+  auto options = loader.slice_options(stage);
+  options.as_ivadomed = true;
+  const Json& filter = one.at("parameters").at("patch_filter_params");
+  options.patch_filter = {filter.value("filter_empty_mask", false), filter.value("filter_absent_class", false),
+                          filter.value("filter_empty_input", false)};
+  if (one.contains("error")) {
+    try {
+      (void)ivado::CaseDataset<ivado::AnyCompose, Slicing::dimension>(std::move(cases), options, chain, stage, 0);
+    } catch (const ivado::Error&) {
+      return report.pass();
+    }
+    return report.fail(name, "is not refused");
+  }
+  if constexpr (Slicing::dimension == 2)
+    if (needs.image_labels) return classification(one, std::move(cases), options, chain, stage, report);
+  samples_of<Slicing::dimension>(one, tensors, std::move(cases), options, chain, stage, report);
+}
+
+void dataset(const Json& one, const Tensors& tensors, const std::filesystem::path& data, Report& report) {
+  const auto name = one.at("tag").get<std::string>();
+  const auto setup = Setup::of(one);
+  if (!setup) return report.fail(name, "it is not said how it was made");
+  for (const auto& item : setup->transforms.items())
+    if (std::find(ivado::AnyCompose::catalog.begin(), ivado::AnyCompose::catalog.end(), item.key()) ==
+        ivado::AnyCompose::catalog.end())
+      return report.skip(name, item.key() + " does not exist yet");
+  Json parameters = one.at("parameters");
+  parameters.erase("patch_filter_params");
+  auto params = ivado::from_json<ivado::LoaderParameters>(parameters, "parameters");
+  // The reference ran on the subjects of its test data, which the public data here hold among others.
+  const auto contrasts = parameters.at("contrast_params").at("contrast_lst").get<std::vector<std::string>>();
+  const auto has = [&](const char* contrast) {
+    return std::find(contrasts.begin(), contrasts.end(), contrast) != contrasts.end();
+  };
+  const auto root = data / (has("ct") ? "ct-spleen" : has("SEM") ? "microscopy-sem-visits" : "spinalcord");
+  if (!std::filesystem::exists(root)) return report.skip(name, "the images are not in " + root.string());
+  params.path_data.values = {root.string()};
+  if (setup->is_2d())
+    dataset_of<ivado::AnySlices>(one, *setup, tensors, root, params, report);
+  else
+    dataset_of<ivado::AnySubvolumes>(one, *setup, tensors, root, params, report);
+}
+
+/// A picture of microscopy in 8 bits.
+void picture(const Json& one, const Tensors& tensors, const std::filesystem::path& data, Report& report) {
+  const std::filesystem::path listed = one.at("file").get<std::string>();
+  const auto path = data / "formats" / "png_tif" / listed.lexically_relative("data_test_png_tif");
+  if (!std::filesystem::exists(path)) return report.skip(listed.string(), "the pictures are not in " + data.string());
+  const auto zooms = one.at("zooms").get<std::vector<double>>();  // Y, X, Z in mm, as floats
+  const Json metadata{{"PixelSize", {zooms[1], zooms[0]}}, {"PixelSizeUnits", "mm"}};
+  ivado::ReadOptions options;
+  options.as_ivadomed = true;
+  const auto volume = ivado::read_image(path.string(), metadata, ivado::Kind::image, options);
+  const ArrayView<const float> hwd = ivado::file_to_hwd(volume.geometry.affine, Axis::axial).apply(volume.view());
+  std::string differences = statistics("the picture", hwd, one);
+  differences += compare("the spacing", volume.geometry.spacing_mm(), one.at("zooms"), 1e-9);
+  differences +=
+      compare("the corner", hwd.narrow(0, 0, 16).narrow(1, 0, 16), tensors.at(one.at("key").get<std::string>()), 0);
+  conclude(listed.string(), differences, report);
 }
 
 }  // namespace
@@ -333,8 +428,7 @@ void slices(const std::filesystem::path& dir, Report& report) {
   for (const auto& one : cases.at("orientation")) orientation(one, tensors, report);
   for (const auto& [name, one] : cases.at("files").items()) file(name, one, data, report);
   for (const auto& one : cases.at("datasets")) dataset(one, tensors, data, report);
-  for (const auto& one : cases.at("pictures"))
-    report.skip(one.at("file").get<std::string>(), "PNG and TIFF images are not read yet");
+  for (const auto& one : cases.at("pictures")) picture(one, tensors, data, report);
 }
 
 }  // namespace golden

@@ -1,6 +1,7 @@
 // Files that are there whole or not at all: written beside their place, flushed to disk, then renamed.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,8 +17,7 @@
 namespace ivado {
 
 /// The name under which `path` is written before it is renamed: in the same folder, unique to process and call, and
-/// with the
-/// same extension, so that a writer that goes by extensions can be used.
+/// with the same extension, so that a writer that goes by extensions can be used.
 [[nodiscard]] inline std::string temporary_beside(const std::string& path) {
   static std::atomic<unsigned> count{0};
   const std::filesystem::path place(path);
@@ -46,20 +46,44 @@ void write_atomically(const std::string& path, const Write& write) {
   }
 }
 
-/// Writes `content` to `path` as a whole.
-/// @throws Error (internal) if that fails: no folder, no space, no permission
+namespace detail {
+
+/// Flushes the names in the folder of a file to disk, so that a renamed file is found after a power failure.
+///
+/// Folders that may not be read, and file systems that flush no folders, are passed over.
+/// @throws Error (internal) if the disk reports a fault
+inline void flush_folder_of(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const int folder = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  const bool good = ::fsync(folder) == 0;
+  const int fault = errno;
+  ::close(folder);
+  if (!good && (fault == EIO || fault == ENOSPC || fault == EDQUOT))
+    throw internal_error("writing " + path, std::string("its folder cannot be flushed: ") + std::strerror(fault),
+                         "check the disk");
+}
+
+}  // namespace detail
+
+/// Writes `content` to `path` as a whole; file and folder are on disk when it returns.
+/// @throws Error (internal) if that fails: no folder, no space, no permission; an earlier file is then unharmed
 inline void write_file_atomically(const std::string& path, std::string_view content) {
   write_atomically(path, [&](const std::string& temporary) {
     std::FILE* file = std::fopen(temporary.c_str(), "wb");
     const bool opened = file != nullptr;
     bool good = opened && std::fwrite(content.data(), 1, content.size(), file) == content.size();
     good = good && std::fflush(file) == 0 && ::fsync(::fileno(file)) == 0;
-    const int fault = errno;
-    if (opened) good = std::fclose(file) == 0 && good;
+    int fault = errno;
+    if (opened && std::fclose(file) != 0 && good) {
+      good = false;
+      fault = errno;
+    }
     if (!good)
       throw internal_error("writing " + path, std::strerror(fault),
                            "check the free space and the permissions of its folder");
   });
+  detail::flush_folder_of(path);
 }
 
 }  // namespace ivado

@@ -29,7 +29,7 @@ namespace ivado {
 /// Requirements: `History`, and `Loaded` with members `sample` and `history`; `size()`; `get(index, epoch)` gives the
 /// sample as an epoch sees it; `describe(index)` names it in messages; `stage()`. Laws: `get` is a pure function of its
 /// arguments, and all members are safe to call from several threads (both in tests/data/batch_loader_test.cpp for
-/// `SliceDataset`). Models: SliceDataset.
+/// `SliceDataset`). Models: CaseDataset, that is SliceDataset and SubvolumeDataset.
 template <class T>
 concept Dataset = requires(const T& data, std::size_t index, std::uint32_t epoch) {
   typename T::History;

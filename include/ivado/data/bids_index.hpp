@@ -410,6 +410,64 @@ struct Table {
   return out;
 }
 
+namespace detail {
+
+/// A sidecar as a JSON object.
+/// @throws Error (data) if it is none
+[[nodiscard]] inline Json read_sidecar(const std::string& path) {
+  Json json;
+  try {
+    json = parse_tolerantly(read_text(path));
+  } catch (const nlohmann::json::exception& fault) {
+    throw data_error("reading the sidecar " + path, fault.what(), "mend the JSON at that place");
+  }
+  if (!json.is_object())
+    throw data_error("reading the sidecar " + path, "it holds no JSON object", "put its keys between { and }");
+  return json;
+}
+
+/// Whether a sidecar of an outer folder or of its own applies to a file: it has its suffix and no other entities.
+[[nodiscard]] inline bool applies(const BidsName& sidecar, const BidsName& file) {
+  return sidecar.suffix == file.suffix &&
+         std::includes(file.entities.begin(), file.entities.end(), sidecar.entities.begin(), sidecar.entities.end());
+}
+
+}  // namespace detail
+
+/// The keys that JSON sidecars give to one file by BIDS inheritance, for files that are looked at without an index.
+///
+/// Sidecars are looked for from the nearest folder above that holds dataset_description.json down to the folder of the
+/// file, or in the latter alone where there is none. A file whose name is not one of BIDS has the sidecar of its name.
+/// @return an object, empty where there is no sidecar
+/// @throws Error (data) if a sidecar is not a JSON object; names it
+[[nodiscard]] inline Json inherited_sidecar(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path absolute = fs::absolute(path).lexically_normal();
+  const BidsName file = parse_bids_name(absolute.filename().string());
+  std::error_code fault;
+  std::vector<fs::path> folders;  // the innermost first
+  for (fs::path folder = absolute.parent_path();; folder = folder.parent_path()) {
+    folders.push_back(folder);
+    if (fs::exists(folder / "dataset_description.json", fault)) break;
+    if (folder == folder.parent_path()) {
+      folders.resize(1);
+      break;
+    }
+  }
+  Json out = Json::object();
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    std::vector<std::pair<std::size_t, std::string>> found;
+    for (fs::directory_iterator entry(*folder, fault), end; !fault && entry != end; entry.increment(fault)) {
+      const BidsName sidecar = parse_bids_name(entry->path().filename().string());
+      if (detail::lower(sidecar.extension) == ".json" && detail::applies(sidecar, file))
+        found.emplace_back(sidecar.entities.size(), entry->path().string());
+    }
+    std::sort(found.begin(), found.end());
+    for (const auto& [entities, sidecar] : found) out.update(detail::read_sidecar(sidecar));
+  }
+  return out;
+}
+
 /// How a data set is indexed.
 struct BidsIndexParams {
   /// `bids_validate`. True: `dataset_description.json` is needed, .bidsignore counts, and files in places or with names
@@ -852,10 +910,7 @@ class BidsIndex {
       if (found == by_folder.end()) return;
       const std::size_t first = out.size();
       for (const auto number : found->second) {
-        const BidsFile& sidecar = files_[number];
-        if (sidecar.suffix == file.suffix &&
-            std::includes(file.entities.begin(), file.entities.end(), sidecar.entities.begin(), sidecar.entities.end()))
-          out.push_back(number);
+        if (detail::applies(files_[number], file)) out.push_back(number);
       }
       std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(), [&](std::size_t a, std::size_t b) {
         return files_[a].entities.size() < files_[b].entities.size();
@@ -871,18 +926,7 @@ class BidsIndex {
   [[nodiscard]] const Json& parsed_sidecar(std::size_t number) const {
     const std::lock_guard lock(cache_->guard);
     auto& slot = cache_->sidecars[number];
-    if (!slot) {
-      const std::string& path = files_[number].path;
-      Json json;
-      try {
-        json = detail::parse_tolerantly(detail::read_text(path));
-      } catch (const nlohmann::json::exception& fault) {
-        throw data_error("reading the sidecar " + path, fault.what(), "mend the JSON at that place");
-      }
-      if (!json.is_object())
-        throw data_error("reading the sidecar " + path, "it holds no JSON object", "put its keys between { and }");
-      slot = std::make_unique<Json>(std::move(json));
-    }
+    if (!slot) slot = std::make_unique<Json>(detail::read_sidecar(files_[number].path));
     return *slot;
   }
 

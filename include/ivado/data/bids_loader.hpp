@@ -18,6 +18,7 @@
 #include "bids_cases.hpp"
 #include "bids_index.hpp"
 #include "case.hpp"
+#include "patches.hpp"
 #include "sample.hpp"
 #include "slice_dataset.hpp"
 #include "slicing.hpp"
@@ -44,6 +45,8 @@ struct ModelNeeds {
   std::vector<std::string> roi_contrasts{};     ///< see `CaseParams::roi_contrasts`
   double missing_probability = 0;               ///< see `SliceOptions::missing_probability`
   double missing_probability_growth = 1;        ///< see `SliceOptions::missing_probability`
+  /// "length_2D" and "stride_2D" of a model of slices, "length_3D" and "stride_3D" of one of volumes.
+  PatchSize patches{};
 };
 
 /// True if a loader's samples say which contrasts are there: its `gives_presence`, false where it has none.
@@ -164,11 +167,17 @@ concept Loader = std::constructible_from<T, const typename T::Params&> &&
 /// Memory: training sets get three quarters of "cache_mib", validation sets one quarter, because both live at a time; a
 /// testing set gets all of it.
 ///
-/// @tparam Slicing  `Slices<axis>` or `AnySlices`
+/// Patches: `ModelNeeds::patches`, if it has numbers, cuts slices into patches and volumes into sub-volumes. The
+/// lengths of `Subvolumes<H, W, D>` must agree with it, and are taken where it has none.
+///
+/// @tparam Slicing  `Slices<axis>`, `AnySlices`, `Subvolumes<H, W, D>` or `AnySubvolumes`
 /// @tparam Options  `Channels<N>` and `Classes<N>`, each 1 by default, `MissingContrasts` and `Metadata`, in any order
 template <class Slicing, class... Options>
 class BidsLoader : public detail::LoaderAxis<Slicing> {
-  static_assert(Slicing::dimension == 2, "ivado: BidsLoader makes 2-D slices: use Slices<axis> or AnySlices");
+  static_assert(
+      requires { Slicing::dimension; },
+      "ivado: a BidsLoader takes what samples are first: Slices<axis>, AnySlices, Subvolumes<H, W, D> or "
+      "AnySubvolumes");
   static_assert((detail::is_loader_option<Options> && ...),
                 "ivado: the options of a BidsLoader are Channels<N>, Classes<N>, MissingContrasts and Metadata");
   static_assert(((detail::channels_or<Options>(0) != 0 ? 1 : 0) + ... + 0) <= 1 &&
@@ -197,8 +206,9 @@ class BidsLoader : public detail::LoaderAxis<Slicing> {
                 "ivado: a BidsLoader with MissingContrasts has a channel for each contrast: add Channels<N>");
 
   /// @param needs  what the model asks for; none: a model of maps that is given every contrast there is
-  /// @throws Error (usage) if "slice_axis", "target_suffix" or "label_values" does not agree with the type, or
-  ///         "label_column" is given and the model predicts maps
+  /// @throws Error (usage) if "slice_axis", "target_suffix", "label_values" or "length_3D" does not agree with the
+  ///         type, "label_column" is given and the model predicts maps, or the patches have not one number from 1 an
+  ///         axis
   explicit BidsLoader(const Params& params, ModelNeeds needs = {}) : params_(params), needs_(std::move(needs)) {
     if (params.label_column && !needs_.image_labels)
       throw usage_error("reading the configuration key loader_parameters.label_column",
@@ -210,6 +220,17 @@ class BidsLoader : public detail::LoaderAxis<Slicing> {
                            "it is \"" + std::string(enum_name(params.slice_axis)) + "\"",
                            std::string(enum_name(Slicing::axis)) + " slices",
                            "Slices<Axis::" + std::string(enum_name(params.slice_axis)) + ">");
+    if constexpr (detail::has_static_length<Slicing>) {
+      auto& length = needs_.patches.length;
+      const std::vector<std::int64_t> own(Slicing::length.begin(), Slicing::length.end());
+      if (length.empty()) length = own;
+      needs_.patches.check(dimension);
+      if (length != own)
+        throw disagreement("length_3D", "it is " + needs_.patches.shape().text(),
+                           "sub-volumes of " + PatchSize{own, {}}.shape().text(),
+                           detail::text("Subvolumes<", length[0], ", ", length[1], ", ", length[2], ">"));
+    }
+    needs_.patches.check(dimension);
     // Without any suffix images can still be segmented.
     if (class_count() > 0) check(class_key(), class_count(), classes, "Classes");
   }
@@ -267,18 +288,22 @@ class BidsLoader : public detail::LoaderAxis<Slicing> {
     options.missing_contrasts = allows_missing();
     options.missing_probability = needs_.missing_probability;
     options.missing_probability_growth = needs_.missing_probability_growth;
+    options.patches = needs_.patches;
+    options.patch_filter = {params_.patch_filter_params.filter_empty_mask,
+                            params_.patch_filter_params.filter_absent_class,
+                            params_.patch_filter_params.filter_empty_input};
     const std::size_t quarter = (static_cast<std::size_t>(params_.cache_mib) << 20) / 4;
     options.cache_bytes = quarter * (stage == Stage::testing ? 4 : stage == Stage::training ? 3 : 1);
     options.threads = params_.workers;
     return options;
   }
 
-  /// The samples of some cases: reads and filters them, see `SliceDataset`.
+  /// The samples of some cases: reads and filters them, see `CaseDataset`.
   /// @throws Error (data) if a file cannot be read, or the files of a case lie on different grids
   template <class Augment>
-  [[nodiscard]] SliceDataset<Augment> dataset(std::vector<Case> cases, const Augment& augment, Stage stage,
-                                              std::uint64_t seed) const {
-    return SliceDataset<Augment>(std::move(cases), slice_options(stage), augment, stage, seed);
+  [[nodiscard]] CaseDataset<Augment, dimension> dataset(std::vector<Case> cases, const Augment& augment, Stage stage,
+                                                        std::uint64_t seed) const {
+    return CaseDataset<Augment, dimension>(std::move(cases), slice_options(stage), augment, stage, seed);
   }
 
  private:
@@ -320,5 +345,7 @@ class BidsLoader : public detail::LoaderAxis<Slicing> {
 static_assert(Loader<BidsLoader<Slices<Axis::axial>>>);
 static_assert(Loader<BidsLoader<Slices<Axis::axial>, Channels<3>, MissingContrasts>>);
 static_assert(Loader<BidsLoader<AnySlices, Classes<dynamic>, Channels<dynamic>>>);
+static_assert(Loader<BidsLoader<Subvolumes<128, 128, 16>>>);
+static_assert(Loader<BidsLoader<AnySubvolumes, Classes<dynamic>, Channels<dynamic>>>);
 
 }  // namespace ivado

@@ -1,11 +1,13 @@
 // A cache with a byte budget, shared by threads: what is asked for twice is loaded once.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <future>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -17,7 +19,8 @@ namespace ivado {
 /// What a cache does when a new value finds no room.
 enum class WhenFull {
   evict_oldest,  ///< drops what was used least recently (LRU): right where neighbours are asked for in a row
-  keep,          ///< keeps what it has and does not store the new value: right where each pass asks for everything once
+  keep,  ///< keeps what it has and does not store the new value: right where each pass asks for everything once;
+         ///< but see `Cache::set_turns`
 };
 
 /// A value that knows how much memory it holds.
@@ -65,7 +68,8 @@ class Cache {
       std::unique_lock lock(mutex_);
       if (const auto found = entries_.find(key); found != entries_.end()) {
         ++statistics_.hits;
-        order_.splice(order_.begin(), order_, found->second.place);
+        Keys& keys = found->second.takes_turns ? guests_ : order_;
+        keys.splice(keys.begin(), keys, found->second.place);
         return found->second.value;
       }
       if (const auto under_way = loading_.find(key); under_way != loading_.end()) {
@@ -113,6 +117,15 @@ class Cache {
     while (statistics_.bytes > budget_bytes) evict();
   }
 
+  /// With `WhenFull::keep`: sets aside a part of the budget, at most half, in which the values that find no room among
+  /// those kept take turns (LRU): right where each pass asks for everything several times in a row. What stands in that
+  /// part is dropped, the least recently used first.
+  void set_turns(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    turns_ = std::min(bytes, statistics_.budget_bytes / 2);
+    while (kept_bytes_ > statistics_.budget_bytes - turns_) drop(std::prev(order_.end()));
+  }
+
   /// Counts so far.
   [[nodiscard]] CacheStatistics statistics() const {
     const std::lock_guard lock(mutex_);
@@ -120,38 +133,57 @@ class Cache {
   }
 
  private:
+  using Keys = std::list<std::int64_t>;
   struct Entry {
     Value value;
     std::size_t bytes = 0;
-    std::list<std::int64_t>::iterator place;
+    typename Keys::iterator place;
+    bool takes_turns = false;  ///< in `guests_`, else in `order_`
   };
 
-  void insert(std::int64_t key, Value value) {
+  void insert(std::int64_t key, Value value, bool takes_turns = false) {
     const std::size_t bytes = value->bytes();
-    order_.push_front(key);
-    entries_.emplace(key, Entry{std::move(value), bytes, order_.begin()});
+    Keys& keys = takes_turns ? guests_ : order_;
+    keys.push_front(key);
+    entries_.emplace(key, Entry{std::move(value), bytes, keys.begin(), takes_turns});
     statistics_.bytes += bytes;
+    if (!takes_turns) kept_bytes_ += bytes;
     if (statistics_.bytes > statistics_.peak_bytes) statistics_.peak_bytes = statistics_.bytes;
   }
   void store(std::int64_t key, const Value& value) {
     const std::size_t bytes = value->bytes();
-    if (bytes > statistics_.budget_bytes || entries_.contains(key)) return;
-    if (when_full_ == WhenFull::evict_oldest)
-      while (bytes > statistics_.budget_bytes - statistics_.bytes) evict();
-    if (bytes <= statistics_.budget_bytes - statistics_.bytes) insert(key, value);
+    const std::size_t budget = statistics_.budget_bytes;
+    if (bytes > budget || entries_.contains(key)) return;
+    if (when_full_ == WhenFull::evict_oldest) {
+      while (bytes > budget - statistics_.bytes) evict();
+      return insert(key, value);
+    }
+    if (turns_ == 0 || kept_bytes_ + bytes <= budget - turns_) {
+      if (bytes <= budget - statistics_.bytes) insert(key, value);
+      return;
+    }
+    if (kept_bytes_ + bytes > budget) return;
+    while (bytes > budget - statistics_.bytes) evict();
+    insert(key, value, true);
   }
-  void evict() {
-    const auto oldest = entries_.find(order_.back());
-    statistics_.bytes -= oldest->second.bytes;
+  /// Drops a guest if there is one, else the value of `order_` that was used least recently.
+  void evict() { drop(guests_.empty() ? std::prev(order_.end()) : std::prev(guests_.end())); }
+  void drop(typename Keys::iterator key) {
+    const auto entry = entries_.find(*key);
+    statistics_.bytes -= entry->second.bytes;
     ++statistics_.evictions;
-    entries_.erase(oldest);
-    order_.pop_back();
+    if (!entry->second.takes_turns) kept_bytes_ -= entry->second.bytes;
+    (entry->second.takes_turns ? guests_ : order_).erase(key);
+    entries_.erase(entry);
   }
 
   WhenFull when_full_;
   mutable std::mutex mutex_;
   std::unordered_map<std::int64_t, Entry> entries_;
-  std::list<std::int64_t> order_;  // keys, the last used one in front
+  Keys order_;   // keys, the last used one in front
+  Keys guests_;  // keys of those that take turns, likewise
+  std::size_t kept_bytes_ = 0;
+  std::size_t turns_ = 0;
   std::unordered_map<std::int64_t, std::shared_future<Value>> loading_;
   CacheStatistics statistics_;
 };

@@ -2,12 +2,26 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "../config/json.hpp"
 
 namespace ivado {
+
+struct ReadReport;
+struct Volume;
+
+/// Where the paths of a case lead to, if not to files of their own: one HDF5 file that holds them all, for example.
+/// Safe to call from several threads.
+struct CaseFiles {
+  virtual ~CaseFiles() = default;
+  /// The volume of a path, as `read_volume` would read its file.
+  /// @param report  takes what was odd about it
+  /// @throws Error (data) if there is no such volume, or it cannot be read
+  [[nodiscard]] virtual Volume read(const std::string& path, ReadReport& report) const = 0;
+};
 
 /// What is loaded, predicted and evaluated as one: one image, or one image a channel.
 struct Case {
@@ -21,6 +35,7 @@ struct Case {
   std::size_t reference = 0;  ///< the channel on whose grid samples, labels and predictions lie; never a lacking one
   std::vector<float> condition{};    ///< what conditions the model (FiLM), the same number for all cases; may be empty
   std::vector<float> image_label{};  ///< 0 or 1 a class for the image as a whole; empty: the label files tell
+  std::shared_ptr<const CaseFiles> files{};  ///< reads the paths; none: they are files
 };
 
 }  // namespace ivado

@@ -7,7 +7,6 @@
 
 #include <zlib.h>
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -27,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "../eigen.hpp"
 #include "../error.hpp"
 #include "geometry.hpp"
 
@@ -502,19 +502,10 @@ inline void check_extension(const std::string& path) {
   if (ends_with_any(name, {".mgz", ".mgh"}))
     throw data_error(doing, "the FreeSurfer format MGH/MGZ is not supported",
                      "convert it to NIfTI (mri_convert); " + formats);
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> later{{{".png", "PNG"},
-                                                                                 {".tif", "TIFF"},
-                                                                                 {".tiff", "TIFF"},
-                                                                                 {".tf2", "TIFF"},
-                                                                                 {".tf8", "TIFF"},
-                                                                                 {".btf", "TIFF"},
-                                                                                 {".jpg", "JPEG"},
-                                                                                 {".jpeg", "JPEG"},
-                                                                                 {".h5", "HDF5"},
-                                                                                 {".hdf5", "HDF5"}}};
-  for (const auto& [end, format] : later)
-    if (name.ends_with(end))
-      throw data_error(doing, "the format " + std::string(format) + " is not supported yet", formats);
+  if (ends_with_any(name, {".png", ".tif", ".tiff", ".tf2", ".tf8", ".btf", ".jpg", ".jpeg"}))
+    throw data_error(doing, "it is a picture, not a NIfTI file", "read it with read_image, which knows pixel sizes");
+  if (ends_with_any(name, {".h5", ".hdf5"}))
+    throw data_error(doing, "it is an HDF5 file, not an image", "load it with Hdf5Loader");
   throw data_error(doing, "its extension is none of a supported image format", formats);
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,22 @@ struct Image {
 /// Where a sample came from, and hence where its prediction goes.
 struct Origin {
   std::int32_t volume = -1;  ///< index of the case in its data set
-  std::int32_t slice = -1;   ///< index along the slice axis of the (H, W, D) volume; -1 for a sub-volume
+  std::int32_t slice = -1;   ///< index along the slice axis of the (H, W, D) volume; -1 for a volume or a part of it
+  /// Where a patch or sub-volume begins along H, W, D of the prepared slice or volume; negative where zeros were put
+  /// before it. All 0 for a whole slice or volume.
+  std::array<std::int32_t, 3> start{};
 };
 
-/// A training or inference sample. `label`, `roi` and `condition` may be empty.
+/// A box of voxels [begin, end) on a grid: where an object detector found something.
+struct ObjectBox {
+  Shape grid;                           ///< extents along H, W, D of the grid that the box lies on; in 2-D H, W will do
+  std::array<std::int64_t, 3> begin{};  ///< first voxel along H, W, D
+  std::array<std::int64_t, 3> end{};    ///< one behind the last voxel along H, W, D
+
+  [[nodiscard]] friend bool operator==(const ObjectBox&, const ObjectBox&) = default;
+};
+
+/// A training or inference sample. `label`, `roi`, `condition` and `box` may be empty.
 ///
 /// For a task of whole images `label.voxels` is [class] instead of a map; no transform ever sees such a label.
 struct Sample {
@@ -43,8 +56,9 @@ struct Sample {
   Image roi{{}, Kind::roi, {1, 1, 1}};
   Origin origin;
   std::vector<float> condition{};  ///< beside the image: 0 or 1 for each contrast that may be missing, or a FiLM code
+  std::optional<ObjectBox> box{};  ///< about the object, on the grid as it was read: see BoundingBoxCrop
 
-  [[nodiscard]] Sample clone() const { return {image.clone(), label.clone(), roi.clone(), origin, condition}; }
+  [[nodiscard]] Sample clone() const { return {image.clone(), label.clone(), roi.clone(), origin, condition, box}; }
 };
 
 /// Samples of one shape, stacked.

@@ -1,5 +1,5 @@
-// The 2-D slices of a list of cases as prepared samples: read once, filtered, preprocessed once, kept under a byte
-// budget.
+// The slices or sub-volumes of a list of cases as prepared samples: read once, filtered, preprocessed once, cut, kept
+// under a byte budget.
 #pragma once
 
 #if __has_include(<malloc.h>)
@@ -10,12 +10,14 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +32,7 @@
 #include "cache.hpp"
 #include "case.hpp"
 #include "geometry.hpp"
+#include "patches.hpp"
 #include "regrid.hpp"
 #include "sample.hpp"
 #include "volume.hpp"
@@ -37,10 +40,10 @@
 
 namespace ivado {
 
-/// What a data set of slices needs to know besides its cases and transforms. `BidsLoader` fills it from
-/// "loader_parameters".
+/// What a data set of slices or sub-volumes needs to know besides its cases and transforms. `BidsLoader` fills it from
+/// "loader_parameters" and the model's section. The slice filters are for slices alone.
 struct SliceOptions {
-  Axis axis = Axis::axial;         ///< the axis along which slices follow each other
+  Axis axis = Axis::axial;         ///< the axis along which slices follow each other: D of (H, W, D)
   bool filter_empty_mask = false;  ///< leave out slices in which every class is empty (only where there are labels)
   bool filter_absent_class =
       false;  ///< leave out slices in which at least one class is empty (only where there are labels)
@@ -66,12 +69,18 @@ struct SliceOptions {
   int threads = 1;  ///< threads that read and prepare when the data set is made; they change time alone
   /// Labels go through the transforms with the values of their file, and become 0 or 1 only at the end. ivado makes
   /// them 0 or 1 first: linear interpolation would make a structure of value 2 or 255 fatter than one of value 1.
+  /// It also refuses patches that ivadomed refuses (see `PatchGrid::is_of_ivadomed`), filters those of the validation
+  /// set as well, and rounds spacings to the float32 of a NIfTI header, which at times decides about a voxel in
+  /// resampling.
   bool as_ivadomed = false;
+  PatchSize patches{};         ///< cut out of each prepared slice or volume; none: it is one sample
+  PatchFilter patch_filter{};  ///< patches that the training set leaves out
 };
 
-/// How many slices a data set has, and how many were left out for which reason (the first that holds, in this order).
+/// How many slices (or volumes, or patches) a data set has, and how many were left out for which reason (the first that
+/// holds, in this order).
 struct SliceCounts {
-  std::int64_t kept = 0;          ///< samples of the data set
+  std::int64_t kept = 0;          ///< those of the data set
   std::int64_t empty_mask = 0;    ///< every class empty
   std::int64_t absent_class = 0;  ///< at least one class empty
   std::int64_t empty_input = 0;   ///< at least one channel constant; all of them, where contrasts may be missing
@@ -85,8 +94,8 @@ struct SliceCounts {
   }
   [[nodiscard]] friend bool operator==(const SliceCounts&, const SliceCounts&) = default;
   /// "40 slices; left out: 5 with an empty mask, 3 with a constant channel".
-  [[nodiscard]] std::string text() const {
-    std::string out = std::to_string(kept) + " slices";
+  [[nodiscard]] std::string text(const std::string& noun = "slices") const {
+    std::string out = std::to_string(kept) + " " + noun;
     const char* separator = "; left out: ";
     const auto add = [&](std::int64_t count, std::string_view reason) {
       if (count == 0) return;
@@ -173,10 +182,13 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
   return true;
 }
 
-/// Reads a file, and adds what was odd about it to the warnings, one sentence each.
-[[nodiscard]] inline Volume read_with_warnings(const std::string& path, std::vector<std::string>* warnings) {
+/// Reads a file of a case, and adds what was odd about it to the warnings, one sentence each.
+[[nodiscard]] inline Volume read_file_of(const Case& one, const std::string& path, Kind kind,
+                                         const SliceOptions& options, std::vector<std::string>* warnings) {
   ReadReport report;
-  Volume volume = read_volume(path, {}, &report);
+  ReadOptions how;
+  how.as_ivadomed = options.as_ivadomed;
+  Volume volume = one.files ? one.files->read(path, report) : read_image(path, one.metadata, kind, how, &report);
   if (warnings != nullptr)
     for (const auto& warning : report.warnings) warnings->push_back(path + ": " + warning);
   return volume;
@@ -190,9 +202,9 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
   if (one.reference >= one.images.size() || one.images[one.reference].empty())
     throw internal_error("reading the case " + one.id, "it has no image");
   CaseVoxels out;
-  Volume reference = read_with_warnings(one.images[one.reference], warnings);
-  const auto read = [&](const std::string& path, bool nearest) {
-    Volume volume = read_with_warnings(path, warnings);
+  Volume reference = read_file_of(one, one.images[one.reference], Kind::image, options, warnings);
+  const auto read = [&](const std::string& path, Kind kind, bool nearest) {
+    Volume volume = read_file_of(one, path, kind, options, warnings);
     out.regridded += bring_onto(reference, volume, nearest, options, warnings) ? 1 : 0;
     return std::move(volume.voxels);
   };
@@ -200,17 +212,17 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
   for (std::size_t c = 0; c < one.images.size(); ++c) {
     if (one.images[c].empty() && !options.missing_contrasts)
       throw internal_error("reading the case " + one.id, "its channel " + std::to_string(c) + " has no image");
-    if (c != one.reference && !one.images[c].empty()) out.images[c] = read(one.images[c], false);
+    if (c != one.reference && !one.images[c].empty()) out.images[c] = read(one.images[c], Kind::image, false);
   }
   for (const auto& path : one.labels) {
-    Array<float> label = path.empty() ? Array<float>{} : read(path, !options.soft_gt);
+    Array<float> label = path.empty() ? Array<float>{} : read(path, Kind::label, !options.soft_gt);
     if (options.soft_gt && !options.as_ivadomed) check_soft_label(label, path);
     if (options.soft_gt || options.as_ivadomed)
       out.soft_labels.push_back(std::move(label));
     else
       out.masks.push_back(binary(label));
   }
-  if (!one.roi.empty()) out.roi = read(one.roi, true);
+  if (!one.roi.empty()) out.roi = read(one.roi, Kind::roi, true);
   out.geometry = reference.geometry;
   out.images[one.reference] = std::move(reference.voxels);
   return out;
@@ -242,6 +254,31 @@ void for_each_row(ArrayView<const T> hwd, const Row& row) {
           order[2] == 2   ? -1
           : order[0] == 2 ? a
                           : b);
+}
+
+/// Copies a view into a dense one of the same shape whose axes lie in another order in memory: in tiles of two axes,
+/// that along which the source is nearest to dense and the last one, so that neither side jumps through memory at each
+/// element.
+template <class From>
+void copy_transposed(ArrayView<const From> from, ArrayView<float> to) {
+  const int last = from.rank() - 1;
+  int inner = last;
+  for (int axis = 0; axis < last; ++axis)
+    if (std::abs(from.stride(axis)) < std::abs(from.stride(inner))) inner = axis;
+  if (inner == last || from.size() == 0) return copy(from, to);
+  constexpr std::int64_t tile = 16;
+  const auto plane = [&](const From* source, float* target) {
+    for (std::int64_t a0 = 0; a0 < from.extent(inner); a0 += tile)
+      for (std::int64_t b0 = 0; b0 < from.extent(last); b0 += tile)
+        for (std::int64_t a = a0; a < std::min(a0 + tile, from.extent(inner)); ++a)
+          for (std::int64_t b = b0; b < std::min(b0 + tile, from.extent(last)); ++b)
+            target[a * to.stride(inner) + b * to.stride(last)] =
+                static_cast<float>(source[a * from.stride(inner) + b * from.stride(last)]);
+  };
+  if (from.rank() == 2) return plane(from.data(), to.data());
+  const int other = 1 - inner;  // of the three axes the one that is neither `inner` nor `last`
+  for (std::int64_t i = 0; i < from.extent(other); ++i)
+    plane(from.data() + i * from.stride(other), to.data() + i * to.stride(other));
 }
 
 /// For each index along D: how many voxels are not zero.
@@ -281,6 +318,7 @@ template <class T>
 }
 
 /// The slices of a case that pass the filters, and the counts of the others.
+/// @return  indices along the slice axis
 [[nodiscard]] inline std::pair<std::vector<std::int32_t>, SliceCounts> filter_slices(const CaseVoxels& voxels,
                                                                                      const AxisMap& map,
                                                                                      const SliceOptions& options) {
@@ -335,10 +373,11 @@ template <class T>
   return out;
 }
 
-/// True if the slice of a label has a voxel that is not 0.
+/// True if the slice of a label, or the whole label for a slice of -1, has a voxel that is not 0.
 template <class T>
 [[nodiscard]] bool has_voxel(const Array<T>& label, const AxisMap& map, std::int32_t slice) {
   if (label.empty()) return false;
+  if (slice < 0) return std::any_of(label.begin(), label.end(), [](T value) { return value != T{0}; });
   const ArrayView<const T> plane = hwd_view(label, map).select(2, slice);
   for (std::int64_t h = 0; h < plane.extent(0); ++h)
     for (std::int64_t w = 0; w < plane.extent(1); ++w)
@@ -346,7 +385,7 @@ template <class T>
   return false;
 }
 
-/// The label of a slice as a whole, [class]; empty where the case has none. See `SliceOptions::image_labels`.
+/// The label of a slice or volume as a whole, [class]; empty where the case has none. See `SliceOptions::image_labels`.
 [[nodiscard]] inline Array<float> image_label(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
                                               std::int32_t slice) {
   std::vector<float> values = one.image_label;
@@ -395,24 +434,29 @@ inline void hide_contrasts(std::span<float> presence, double probability, double
   if (!is_any_left && !there.empty()) presence[there[rng.below(static_cast<std::uint32_t>(there.size()))]] = 1;
 }
 
-/// One slice of a case as a sample, before any transform.
+/// One slice of a case as a sample, or the whole case where `origin.slice` is -1, before any transform.
 /// @param with_label  false: `label` stays empty
-[[nodiscard]] inline Sample extract_slice(const CaseVoxels& voxels, const AxisMap& map, Origin origin,
-                                          bool with_label = true) {
+[[nodiscard]] inline Sample extract(const CaseVoxels& voxels, const AxisMap& map, Origin origin,
+                                    bool with_label = true) {
   const std::array<double, 3> spacing_mm = map.reorder(voxels.geometry.spacing_mm());
   const auto hwd = map.reorder(
       std::array<std::int64_t, 3>{voxels.geometry.shape[0], voxels.geometry.shape[1], voxels.geometry.shape[2]});
+  const bool is_slice = origin.slice >= 0;
+  const Shape spatial = is_slice ? Shape{hwd[0], hwd[1]} : Shape{hwd[0], hwd[1], hwd[2]};
+  const auto fill = [&](const auto& array, ArrayView<float> to) {
+    if (array.empty()) {
+      std::fill_n(to.data(), to.size(), 0.0F);
+      return;
+    }
+    const auto from = hwd_view(array, map);
+    copy_transposed(is_slice ? from.select(2, origin.slice) : from, to);
+  };
   const auto stack = [&](const auto& arrays, Kind kind) {
     Image out{{}, kind, spacing_mm};
     if (arrays.empty()) return out;
-    out.voxels = Array<float>(Shape{static_cast<std::int64_t>(arrays.size()), hwd[0], hwd[1]});
-    for (std::size_t c = 0; c < arrays.size(); ++c) {
-      const ArrayView<float> plane = out.voxels.view().select(0, static_cast<std::int64_t>(c));
-      if (arrays[c].empty())
-        std::fill_n(plane.data(), plane.size(), 0.0F);
-      else
-        copy(hwd_view(arrays[c], map).select(2, origin.slice), plane);
-    }
+    out.voxels = Array<float>(spatial.prepended(static_cast<std::int64_t>(arrays.size())));
+    for (std::size_t c = 0; c < arrays.size(); ++c)
+      fill(arrays[c], out.voxels.view().select(0, static_cast<std::int64_t>(c)));
     return out;
   };
   Sample sample;
@@ -421,8 +465,8 @@ inline void hide_contrasts(std::span<float> presence, double probability, double
     sample.label =
         voxels.soft_labels.empty() ? stack(voxels.masks, Kind::label) : stack(voxels.soft_labels, Kind::label);
   if (!voxels.roi.empty()) {
-    sample.roi = Image{Array<float>(Shape{1, hwd[0], hwd[1]}), Kind::roi, spacing_mm};
-    copy(hwd_view(voxels.roi, map).select(2, origin.slice), sample.roi.voxels.view().select(0, 0));
+    sample.roi = Image{Array<float>(spatial.prepended(1)), Kind::roi, spacing_mm};
+    fill(voxels.roi, sample.roi.voxels.view().select(0, 0));
   }
   sample.origin = origin;
   return sample;
@@ -478,7 +522,7 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
   reference.path = one.reference < one.images.size() ? one.images[one.reference] : one.id;
   for (std::size_t c = 0; c < one.labels.size(); ++c) {
     if (one.labels[c].empty()) continue;
-    Volume label = read_volume(one.labels[c]);
+    Volume label = detail::read_file_of(one, one.labels[c], Kind::label, options, nullptr);
     (void)detail::bring_onto(reference, label, !options.soft_gt, options, nullptr);
     if (options.soft_gt && !options.as_ivadomed) detail::check_soft_label(label.voxels, one.labels[c]);
     if (!options.soft_gt)
@@ -488,34 +532,48 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
   return out;
 }
 
-/// The slices of a list of cases, each a sample [channel, H, W] with its labels.
+/// The slices or sub-volumes of a list of cases, each a sample [channel, H, W] or [channel, H, W, D] with its labels.
 ///
 /// Made in one pass over the files: the volumes are read (each once), checked to lie on the grid of the reference image
-/// or resampled onto it, turned to (H, W, D) by views, filtered on the slices as they are there, and preprocessed as
-/// long as the results fit into the budget. The samples follow the order of the cases and of the slices. Missing
-/// classes are zeros.
+/// or resampled onto it, and turned to (H, W, D) by views. Slices are filtered as they are there. Each slice, or the
+/// volume as a whole, is preprocessed, as long as the results fit into the budget. The samples follow the order of the
+/// cases and of the slices. Missing classes are zeros.
 ///
-/// Memory: prepared samples and, where they do not all fit, volumes share `SliceOptions::cache_bytes`; what is not kept
-/// is made again from the file. On top of that come one case for each thread while reading, and the samples that
-/// callers hold. A budget smaller than one case makes each access read its files again.
+/// Patches (`SliceOptions::patches`) are cut out of each prepared slice or volume, by rows (H outermost); the other
+/// transforms see one patch, so that it is normalised for itself, as in ivadomed. All voxels are in a patch, whatever
+/// the sizes are; zeros are put around what is smaller than a patch. `SliceOptions::patch_filter` leaves some out while
+/// training.
 ///
-/// Condition: the presence of each contrast, where contrasts may be missing, then `Case::condition`.
+/// Memory: prepared slices or volumes and, where they do not all fit, the files of cases share
+/// `SliceOptions::cache_bytes`; what is not kept is made again from the file. On top of that come one case for each
+/// thread while reading, and the samples that callers hold. A budget smaller than one case makes each access read its
+/// files again.
+///
+/// Condition: the presence of each contrast, where contrasts may be missing, then `Case::condition`; patches have that
+/// of their slice or volume, and so they have its label where that is one of the image as a whole.
 ///
 /// Randomness: sample `index` in epoch `epoch` is augmented with the key (seed, epoch, index), and its hidden contrasts
 /// have a stream of their own, so it is the same for any number of threads, any budget and any order of access. `size`,
 /// `get` and the other members are safe to call from several threads.
 ///
-/// @tparam Augment  a chain of transforms: `History`, `preprocess(Sample&, Stage)`, `augment(Sample&, Stage, RandomKey,
-/// History&)`
-template <class Augment>
-class SliceDataset {
+/// @tparam Augment    a chain of transforms: `History`, `preprocess(Sample&, Stage)`, `augment(Sample&, Stage,
+/// RandomKey, History&)`
+///                    ; if it has `bool restore(const Origin&, Stage, Sample&)`, what it has stored of the preprocessed
+///                    slice or volume is taken (true), without its history, instead of reading and preprocessing it again
+/// @tparam Dimension  2: slices, 3: volumes and sub-volumes
+template <class Augment, int Dimension>
+class CaseDataset {
+  static_assert(Dimension == 2 || Dimension == 3, "ivado: the samples of a CaseDataset have 2 or 3 spatial axes");
+
  public:
   using History = typename Augment::History;  ///< what it takes to undo the transforms of a sample
-  static constexpr int dimension = 2;
+  static constexpr int dimension = Dimension;
 
   /// A sample after all transforms. `sample.label` is 0 or 1 unless `soft_gt`.
   struct Loaded {
     Sample sample;
+    /// Undoes all transforms; those of a patch only back to the grid that it was cut from, and `preparation` the
+    /// others.
     History history;
 
     [[nodiscard]] std::size_t bytes() const noexcept {
@@ -529,16 +587,19 @@ class SliceDataset {
   /// @param augment  the chain of transforms, copied
   /// @param stage    decides which transforms work
   /// @param seed     seed of the run
-  /// @throws Error (data) if a file cannot be read, or the files of a case lie on different grids
-  SliceDataset(std::vector<Case> cases, const SliceOptions& options, const Augment& augment, Stage stage,
-               std::uint64_t seed)
+  /// @throws Error (data) if a file cannot be read, or the files of a case lie on different grids; (usage) if the sizes
+  ///         of patches cannot be, or are not ivadomed's `as_ivadomed`
+  CaseDataset(std::vector<Case> cases, const SliceOptions& options, const Augment& augment, Stage stage,
+              std::uint64_t seed)
       : cases_(std::move(cases)),
         options_(options),
         augment_(augment),
         stage_(stage),
         seed_(seed),
+        patch_shape_(options.patches.shape()),
         prepared_(std::make_unique<Cache<Loaded>>(options.cache_bytes, WhenFull::keep)),
         volumes_(std::make_unique<Cache<detail::CaseVoxels>>(0)) {
+    options_.patches.check(dimension);
     check_counts();
     construct();
   }
@@ -548,8 +609,10 @@ class SliceDataset {
   /// The sample `index` as epoch `epoch` sees it.
   /// @throws Error if a file has to be read again and cannot be, or a transform fails
   [[nodiscard]] Loaded get(std::size_t index, std::uint32_t epoch) const {
-    const auto prepared = prepared_->get(static_cast<std::int64_t>(index), [&] { return prepare(entries_[index]); });
-    Loaded out{prepared->sample.clone(), prepared->history};
+    const Entry& entry = entries_[index];
+    const auto prepared = prepared_->get(entry.unit, [&] { return prepare(units_[entry.unit].origin); });
+    Loaded out =
+        is_patched() ? Loaded{cut(prepared->sample, entry), {}} : Loaded{prepared->sample.clone(), prepared->history};
     const RandomKey key{seed_, epoch, static_cast<std::uint32_t>(index), 0};
     if (options_.image_labels) {
       Array<float> label = std::move(out.sample.label.voxels);
@@ -566,12 +629,21 @@ class SliceDataset {
   }
 
   /// Where a sample comes from.
-  [[nodiscard]] Origin origin(std::size_t index) const { return entries_[index]; }
-  /// The sample in words: "axial slice 7 of sub-01_T2w".
+  [[nodiscard]] Origin origin(std::size_t index) const {
+    Origin out = units_[entries_[index].unit].origin;
+    out.start = entries_[index].start;
+    return out;
+  }
+  /// The sample in words: "axial slice 7 of sub-01_T2w", "the sub-volume at 0, 32, 0 of sub-01_T2w".
   [[nodiscard]] std::string describe(std::size_t index) const {
-    const Origin& entry = entries_[index];
-    return detail::slice_name(options_.axis) + " " + std::to_string(entry.slice) + " of " +
-           case_of(static_cast<std::size_t>(entry.volume)).id;
+    const Entry& entry = entries_[index];
+    const std::string unit = describe(units_[entry.unit].origin);
+    if (!is_patched()) return unit;
+    std::string at;
+    for (int axis = 0; axis < dimension; ++axis)
+      at += (axis == 0 ? "" : ", ") + std::to_string(entry.start[static_cast<std::size_t>(axis)]);
+    return (dimension == 2 ? "the patch at " : "the sub-volume at ") + at + " of " +
+           (dimension == 2 ? unit : case_of(static_cast<std::size_t>(units_[entry.unit].origin.volume)).id);
   }
   [[nodiscard]] Stage stage() const noexcept { return stage_; }
   /// The axis along which slices follow each other.
@@ -581,7 +653,8 @@ class SliceDataset {
   [[nodiscard]] const Case& case_of(std::size_t volume) const { return cases_[volume]; }
   /// The grid of a case's reference image: the first one, or with missing contrasts that of the labels.
   [[nodiscard]] const Geometry& geometry_of(std::size_t volume) const { return facts_[volume].geometry; }
-  /// Number of samples that come from a case, and of those left out.
+  /// Number of slices that a case has, and of those left out; in 3-D one volume. Without patches, `kept` is the number
+  /// of its samples.
   [[nodiscard]] const SliceCounts& counts(std::size_t volume) const { return facts_[volume].counts; }
   /// The counts of all cases.
   [[nodiscard]] SliceCounts counts() const {
@@ -589,14 +662,42 @@ class SliceDataset {
     for (const auto& facts : facts_) sum += facts.counts;
     return sum;
   }
-  /// Memory that all prepared samples take together, whether they are kept or not. (Each case is judged by its first
-  /// slice.)
+
+  /// True if the samples are patches of a slice, or sub-volumes.
+  [[nodiscard]] bool is_patched() const noexcept { return !options_.patches.empty(); }
+  /// Number of patches of all cases, and of those left out; all 0 where there are none.
+  [[nodiscard]] SliceCounts patch_counts() const {
+    SliceCounts sum;
+    for (const auto& facts : facts_) sum += facts.patch_counts;
+    return sum;
+  }
+  /// The patches of the prepared slice or volume of a sample, those left out among them.
+  /// @param origin  of one of its samples
+  /// @throws Error (internal) if there are no patches, or the data set has no such slice or volume
+  [[nodiscard]] PatchGrid patch_grid(const Origin& origin) const {
+    return PatchGrid(units_[unit_of(origin)].extent, options_.patches);
+  }
+  /// What the preprocessing of a slice or volume did, to be undone once its patches are one prediction. The testing set
+  /// alone keeps it.
+  /// @param origin  of one of its samples
+  /// @throws Error (internal) if there are no patches, it is not the testing set or has no such slice or volume
+  [[nodiscard]] const History& preparation(const Origin& origin) const {
+    const std::size_t unit = unit_of(origin);
+    if (unit >= preparations_.size())
+      throw internal_error("looking for the preprocessing of " + describe(origin),
+                           "the " + std::string(detail::set_name(stage_)) + " set does not keep it");
+    return preparations_[unit];
+  }
+
+  /// Memory that all prepared slices or volumes take together, whether they are kept or not. (Each case is judged by
+  /// its first slice.)
   [[nodiscard]] std::size_t estimated_bytes() const noexcept {
     std::size_t sum = 0;
     for (const auto& facts : facts_) sum += facts.sample_bytes * static_cast<std::size_t>(facts.counts.kept);
     return sum;
   }
-  /// What the caches did so far: prepared samples and volumes. Their budgets together are `SliceOptions::cache_bytes`.
+  /// What the caches did so far: prepared slices or volumes, and files. Their budgets together are
+  /// `SliceOptions::cache_bytes`.
   [[nodiscard]] CacheStatistics sample_statistics() const { return prepared_->statistics(); }
   [[nodiscard]] CacheStatistics volume_statistics() const { return volumes_->statistics(); }
   /// What was odd about the files, one sentence each, in the order of the cases.
@@ -613,8 +714,10 @@ class SliceDataset {
     };
     int regridded = 0;
     for (const auto& facts : facts_) regridded += facts.regridded;
-    return std::string(detail::set_name(stage_)) + " set: " + std::to_string(volumes()) + " volumes, " +
-           counts().text() + "; " +
+    const std::string noun = dimension == 2 ? "patches" : "sub-volumes";
+    return std::string(detail::set_name(stage_)) + " set: " + std::to_string(volumes()) + " volumes" +
+           (dimension == 2 ? ", " + counts().text() : "") + "; " +
+           (is_patched() ? patch_counts().text(noun + " of " + options_.patches.text()) + "; " : "") +
            (regridded == 0 ? "" : std::to_string(regridded) + " files resampled onto another grid; ") + mib(needed) +
            (needed <= options_.cache_bytes
                 ? " kept in memory"
@@ -625,10 +728,28 @@ class SliceDataset {
   struct Facts {
     Geometry geometry;
     SliceCounts counts;
+    SliceCounts patch_counts;
     std::size_t sample_bytes = 0;
     std::size_t volume_bytes = 0;
     int regridded = 0;
     std::vector<std::string> warnings;
+  };
+  /// A slice, or a volume: what is preprocessed as one.
+  struct Unit {
+    Origin origin;
+    Shape extent;  ///< spatial, after the preprocessing; only where there are patches
+  };
+  /// A sample.
+  struct Entry {
+    std::uint32_t unit = 0;
+    std::array<std::int32_t, 3> start{};
+  };
+  /// A unit of a case while the data set is made: its samples, and itself if there is memory left.
+  struct Made {
+    Unit unit;
+    std::vector<std::array<std::int32_t, 3>> starts;
+    std::optional<Loaded> prepared;
+    std::optional<History> history;
   };
 
   void check_counts() const {
@@ -648,12 +769,30 @@ class SliceDataset {
     }
   }
 
+  /// "axial slice 7 of sub-01_T2w", "the volume sub-01_T2w".
+  [[nodiscard]] std::string describe(const Origin& unit) const {
+    const std::string& id = case_of(static_cast<std::size_t>(unit.volume)).id;
+    if (unit.slice < 0) return "the volume " + id;
+    return detail::slice_name(options_.axis) + " " + std::to_string(unit.slice) + " of " + id;
+  }
+  /// The number of the unit that a sample belongs to.
+  [[nodiscard]] std::size_t unit_of(const Origin& origin) const {
+    const auto place = [](const Origin& o) { return std::pair(o.volume, o.slice); };
+    const auto found = std::lower_bound(units_.begin(), units_.end(), origin, [&](const Unit& unit, const Origin& o) {
+      return place(unit.origin) < place(o);
+    });
+    if (!is_patched() || found == units_.end() || place(found->origin) != place(origin))
+      throw internal_error("looking for the patches of slice " + std::to_string(origin.slice) + " of volume " +
+                               std::to_string(origin.volume),
+                           is_patched() ? "the data set has none" : "its samples are not patches");
+    return static_cast<std::size_t>(found - units_.begin());
+  }
+
   void construct() {
     facts_.resize(cases_.size());
-    // The place of a sample is known only when all cases before it are filtered, so samples wait here under (case,
+    // The place of a sample is known only when all cases before it are filtered, so units wait here under (case,
     // slice).
-    std::vector<std::vector<std::int32_t>> kept(cases_.size());
-    std::vector<std::vector<Loaded>> ready(cases_.size());
+    std::vector<std::vector<Made>> made(cases_.size());
     std::atomic<std::size_t> ready_bytes{0};
     detail::in_parallel(cases_.size(), options_.threads, [&](std::size_t v) {
       Facts& facts = facts_[v];
@@ -662,44 +801,101 @@ class SliceDataset {
       facts.volume_bytes = voxels.bytes();
       facts.regridded = voxels.regridded;
       const AxisMap map = file_to_hwd(voxels.geometry.affine, options_.axis);
-      std::tie(kept[v], facts.counts) = detail::filter_slices(voxels, map, options_);
-      for (const std::int32_t slice : kept[v]) {
-        Loaded sample = prepare(voxels, map, {static_cast<std::int32_t>(v), slice});
-        const std::size_t bytes = sample.bytes();
+      std::vector<std::int32_t> kept{-1};
+      if constexpr (dimension == 2)
+        std::tie(kept, facts.counts) = detail::filter_slices(voxels, map, options_);
+      else
+        facts.counts.kept = 1;
+      bool is_full = false;
+      for (const std::int32_t slice : kept) {
+        Made& one = made[v].emplace_back();
+        one.unit.origin = {static_cast<std::int32_t>(v), slice};
+        if (!is_patched()) one.starts.emplace_back();
+        if (is_full && !is_patched()) continue;  // nothing has to be known about it
+        Loaded prepared = prepare_first(voxels, map, one.unit.origin);
+        if (is_patched()) lay_patches(prepared, one, facts);
+        const std::size_t bytes = prepared.bytes();
         if (facts.sample_bytes == 0) facts.sample_bytes = bytes;
+        if (is_full || one.starts.empty()) continue;
         if (ready_bytes.fetch_add(bytes) + bytes > options_.cache_bytes) {
           ready_bytes.fetch_sub(bytes);
-          break;
+          is_full = true;
+        } else {
+          one.prepared = std::move(prepared);
         }
-        ready[v].push_back(std::move(sample));
       }
     });
-    for (std::size_t v = 0; v < cases_.size(); ++v) {
-      for (std::size_t s = 0; s < kept[v].size(); ++s) {
-        const Origin origin{static_cast<std::int32_t>(v), kept[v][s]};
-        if (s < ready[v].size()) prepared_->offer(static_cast<std::int64_t>(entries_.size()), std::move(ready[v][s]));
-        entries_.push_back(origin);
+    for (auto& units : made) {
+      for (Made& one : units) {
+        const auto unit = static_cast<std::uint32_t>(units_.size());
+        if (one.prepared) prepared_->offer(unit, std::move(*one.prepared));
+        if (one.history) preparations_.push_back(std::move(*one.history));
+        units_.push_back(one.unit);
+        for (const auto& start : one.starts) entries_.push_back({unit, start});
       }
+      std::vector<Made>().swap(units);
     }
     if (entries_.size() > std::numeric_limits<std::uint32_t>::max())
-      throw data_error("making the " + std::string(detail::set_name(stage_)) + " set", "more than 2^32 - 1 slices");
+      throw data_error("making the " + std::string(detail::set_name(stage_)) + " set", "more than 2^32 - 1 samples");
     share_budget();
   }
 
-  /// If the samples do not all fit, gives volumes their part of the budget. In a shuffled pass the share of accesses
-  /// that read a file is (1 - kept part of the samples) × (1 - kept part of the volumes): least when the smaller of the
-  /// two gets all it needs.
+  /// Finds the patches of a unit that has been prepared, and filters them.
+  void lay_patches(const Loaded& prepared, Made& one, Facts& facts) const {
+    one.unit.extent = prepared.sample.image.spatial();
+    if (stage_ == Stage::testing) one.history = prepared.history;
+    const PatchGrid grid(one.unit.extent, options_.patches);
+    if (options_.as_ivadomed && !grid.is_of_ivadomed(options_.patches))
+      throw usage_error("cutting patches of " + options_.patches.text() + " out of " + describe(one.unit.origin),
+                        "its extents are " + one.unit.extent.text() + ", which ivadomed refuses",
+                        "crop it to fit, or do not ask for ivadomed's behaviour");
+    const bool is_filtered = options_.patch_filter.is_any() &&
+                             (stage_ == Stage::training || (options_.as_ivadomed && stage_ == Stage::validation));
+    for (std::int64_t i = 0; i < grid.size(); ++i) {
+      const auto start = grid[i];
+      const auto fate = !is_filtered
+                            ? detail::PatchFate::kept
+                            : detail::judge_patch(prepared.sample, start, patch_shape_, options_.patch_filter,
+                                                  options_.soft_gt || options_.as_ivadomed, options_.missing_contrasts);
+      switch (fate) {
+        case detail::PatchFate::kept:
+          ++facts.patch_counts.kept;
+          one.starts.push_back(start);
+          break;
+        case detail::PatchFate::empty_mask:
+          ++facts.patch_counts.empty_mask;
+          break;
+        case detail::PatchFate::absent_class:
+          ++facts.patch_counts.absent_class;
+          break;
+        case detail::PatchFate::empty_input:
+          ++facts.patch_counts.empty_input;
+          break;
+      }
+    }
+  }
+
+  /// If the prepared units do not all fit, shares the budget.
+  ///
+  /// Slices: the files of cases get their part. In a shuffled pass the share of accesses that read a file is (1 - kept
+  /// part of the slices) × (1 - kept part of the files): least when the smaller of the two gets all it needs. A
+  /// prepared volume replaces its files. Patches: some of those units that are not kept for good take turns, so that
+  /// the patches of one, which follow each other in testing, do not each prepare it anew.
   void share_budget() {
     if (estimated_bytes() <= options_.cache_bytes) return;
     std::size_t all = 0;
     std::size_t largest = 0;
+    std::size_t largest_unit = 0;
     for (const auto& facts : facts_) {
       all += facts.volume_bytes;
       largest = std::max(largest, facts.volume_bytes);
+      largest_unit = std::max(largest_unit, facts.sample_bytes);
     }
-    const std::size_t for_volumes = std::min(options_.cache_bytes, all <= estimated_bytes() ? all : 2 * largest);
+    const std::size_t for_volumes =
+        dimension == 3 ? 0 : std::min(options_.cache_bytes, all <= estimated_bytes() ? all : 2 * largest);
     prepared_->set_budget(options_.cache_bytes - for_volumes);
     volumes_->set_budget(for_volumes);
+    if (is_patched()) prepared_->set_turns(largest_unit * static_cast<std::size_t>(std::max(options_.threads, 1) + 1));
 #ifdef __GLIBC__
     malloc_trim(
         0);  // what was dropped lies in the heaps of the reading threads, where those to come would not look for it
@@ -707,7 +903,10 @@ class SliceDataset {
   }
 
   [[nodiscard]] Loaded prepare(const detail::CaseVoxels& voxels, const AxisMap& map, Origin origin) const {
-    Loaded out{detail::extract_slice(voxels, map, origin, !options_.image_labels), History{}};
+    Loaded out{detail::extract(voxels, map, origin, !options_.image_labels), History{}};
+    if (options_.as_ivadomed)
+      for (Image* image : {&out.sample.image, &out.sample.label, &out.sample.roi})
+        for (double& spacing : image->spacing_mm) spacing = static_cast<double>(static_cast<float>(spacing));
     const Case& one = cases_[static_cast<std::size_t>(origin.volume)];
     if (options_.missing_contrasts) out.sample.condition = detail::presence(one, out.sample.image);
     out.history = augment_.preprocess(out.sample, stage_);
@@ -715,14 +914,50 @@ class SliceDataset {
     out.sample.condition.insert(out.sample.condition.end(), one.condition.begin(), one.condition.end());
     return out;
   }
+  /// `prepare` while the data set is made: its errors name the slice or volume and the set.
+  [[nodiscard]] Loaded prepare_first(const detail::CaseVoxels& voxels, const AxisMap& map, Origin origin) const {
+    try {
+      return prepare(voxels, map, origin);
+    } catch (const Error& error) {
+      throw Error(error.fault(),
+                  "preparing " + describe(origin) + " for the " + std::string(detail::set_name(stage_)) + " set",
+                  error.what());
+    }
+  }
   [[nodiscard]] Loaded prepare(Origin origin) const {
     const auto v = static_cast<std::size_t>(origin.volume);
+    if constexpr (requires(Sample & sample) {
+                    { augment_.restore(origin, stage_, sample) } -> std::same_as<bool>;
+                  }) {
+      if (Loaded out; !options_.image_labels && augment_.restore(origin, stage_, out.sample)) {
+        auto& condition = out.sample.condition;
+        condition.insert(condition.end(), cases_[v].condition.begin(), cases_[v].condition.end());
+        return out;
+      }
+    }
     const auto voxels = volumes_->get(origin.volume, [&] { return detail::read_case(cases_[v], options_); });
     if (!(voxels->geometry.shape == facts_[v].geometry.shape))
       throw data_error("reading " + cases_[v].images[cases_[v].reference] + " again",
                        "its shape is " + voxels->geometry.shape.text() + ", it was " + facts_[v].geometry.shape.text(),
                        "do not change the data set during a run");
     return prepare(*voxels, file_to_hwd(voxels->geometry.affine, options_.axis), origin);
+  }
+
+  /// A patch of a prepared slice or volume.
+  [[nodiscard]] Sample cut(const Sample& unit, const Entry& entry) const {
+    const auto part = [&](const Image& image) {
+      const bool is_map = image.voxels.rank() == dimension + 1;
+      return Image{is_map ? detail::cut_patch(image.voxels, entry.start, patch_shape_) : image.voxels.clone(),
+                   image.kind, image.spacing_mm};
+    };
+    Sample out;
+    out.image = part(unit.image);
+    out.label = part(unit.label);
+    out.roi = part(unit.roi);
+    out.origin = unit.origin;
+    out.origin.start = entry.start;
+    out.condition = unit.condition;
+    return out;
   }
 
   /// Hides contrasts while training, and blanks the channels of those that are missing or hidden, whatever the
@@ -742,10 +977,21 @@ class SliceDataset {
   Augment augment_;
   Stage stage_;
   std::uint64_t seed_;
+  Shape patch_shape_;
   std::vector<Facts> facts_;
-  std::vector<Origin> entries_;
-  std::unique_ptr<Cache<Loaded>> prepared_;
+  std::vector<Unit> units_;            // in order of their case and slice
+  std::vector<History> preparations_;  // of each unit, where a testing set has patches
+  std::vector<Entry> entries_;
+  std::unique_ptr<Cache<Loaded>> prepared_;  // by unit
   std::unique_ptr<Cache<detail::CaseVoxels>> volumes_;
 };
+
+/// Slices, or patches of them.
+template <class Augment>
+using SliceDataset = CaseDataset<Augment, 2>;
+
+/// Sub-volumes, or whole volumes.
+template <class Augment>
+using SubvolumeDataset = CaseDataset<Augment, 3>;
 
 }  // namespace ivado

@@ -1,11 +1,14 @@
-// Volumes in and out of NIfTI files through ITK. The only header of ivado's data side that includes ITK.
+// Volumes in and out of files: NIfTI through ITK here, pictures through raster_io.hpp; `read_image` and `write_image`
+// are the doors for both. No other header of ivado's data side but dicom_io.hpp includes ITK.
 #pragma once
 
+// clang-format off: before ITK, see there
+#include "../eigen.hpp"
+// clang-format on
 #include <itkMacro.h>
 #include <itkNiftiImageIO.h>
 #include <zlib.h>
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -26,12 +29,14 @@
 #include <utility>
 #include <vector>
 
+#include "../config/json.hpp"
 #include "../config/params.hpp"
 #include "../error.hpp"
 #include "array.hpp"
 #include "atomic_file.hpp"
 #include "geometry.hpp"
 #include "nifti_header.hpp"
+#include "raster_io.hpp"
 #include "volume.hpp"
 
 namespace ivado {
@@ -69,6 +74,7 @@ struct ReadOptions {
   Directions directions = Directions::keep;
   double direction_tolerance_mm = 0.01;
   NonFinite non_finite = NonFinite::zero;
+  bool as_ivadomed = false;
 
   static constexpr auto fields() {
     return ivado::fields(
@@ -76,7 +82,10 @@ struct ReadOptions {
         field<"direction_tolerance_mm", &ReadOptions::direction_tolerance_mm>(
             "the axes count as at right angles where that moves no corner of the grid by more than this, mm",
             at_least(0)),
-        field<"non_finite", &ReadOptions::non_finite>("what to do with voxels that are NaN or infinite"));
+        field<"non_finite", &ReadOptions::non_finite>("what to do with voxels that are NaN or infinite"),
+        field<"as_ivadomed", &ReadOptions::as_ivadomed>("microscopy in 8 bits as ivadomed makes them: 16 bits lose "
+                                                        "their low byte, colour is stretched to the range "
+                                                        "of each picture"));
   }
 };
 
@@ -253,6 +262,20 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
   geometry = repaired;
 }
 
+inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadReport& report, const std::string& doing) {
+  const std::int64_t count = volume.voxels.size();
+  report.non_finite = count_non_finite(volume.voxels.data(), count);
+  if (report.non_finite == 0) return;
+  if (options.non_finite == NonFinite::refuse)
+    throw data_error(doing, text(report.non_finite, " of its ", count, " voxels are NaN or infinite"),
+                     "mend the image, or set \"non_finite\": \"zero\"");
+  if (options.non_finite == NonFinite::zero) {
+    for (float& value : volume.voxels)
+      if (!std::isfinite(value)) value = 0;
+    report.warnings.push_back(text(report.non_finite, " voxels that are NaN or infinite were set to 0"));
+  }
+}
+
 /// "0.5×0.5×4"
 [[nodiscard]] inline std::string spacing_text(const Geometry& geometry) {
   std::ostringstream out;
@@ -264,7 +287,8 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
 
 }  // namespace detail
 
-/// Reads a 3-D image: float32 voxels after the scaling of the header, and the grid as the header gives it.
+/// Reads a 3-D NIfTI image: float32 voxels after the scaling of the header, and the grid as the header gives it.
+/// `read_image` reads every format.
 ///
 /// A 2-D image is one slice, a 4-D image of one volume is that volume. Voxels that are NaN or infinite become 0
 /// unless the options say otherwise. Integers beyond 2^24 are rounded to the nearest float32.
@@ -313,22 +337,30 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
                      "use a machine with more memory or crop the image");
   }
 
-  found.non_finite = detail::count_non_finite(volume.voxels.data(), count);
-  if (found.non_finite > 0) {
-    if (options.non_finite == NonFinite::refuse)
-      throw data_error(doing, detail::text(found.non_finite, " of its ", count, " voxels are NaN or infinite"),
-                       "mend the image, or set \"non_finite\": \"zero\"");
-    if (options.non_finite == NonFinite::zero) {
-      for (float& value : volume.voxels)
-        if (!std::isfinite(value)) value = 0;
-      found.warnings.push_back(detail::text(found.non_finite, " voxels that are NaN or infinite were set to 0"));
-    }
-  }
+  detail::apply_non_finite(volume, options, found, doing);
   if (report != nullptr) *report = std::move(found);
   return volume;
 }
 
-/// The grid of an image (of one of its volumes, where it has several), from its header alone.
+/// Reads an image of any format that ivado knows, by its extension: NIfTI as `read_volume`, and PNG, TIFF and JPEG as
+/// `to_volume`: one axial slice (H = rows, W = columns), in the depth of the file.
+/// @param metadata  of the image, such as `Case::metadata`: a picture takes its pixel size from there. NIfTI needs none
+/// @param kind      a label or region of interest from a picture is divided by the largest number of its type
+/// @param report    takes what was odd about the file; may be null
+/// @throws Error (data) that names the file, if it or its pixel size cannot be used
+[[nodiscard]] inline Volume read_image(const std::string& path, const Json& metadata, Kind kind = Kind::image,
+                                       const ReadOptions& options = {}, ReadReport* report = nullptr) {
+  if (!is_raster(path)) return read_volume(path, options, report);
+  ReadReport found;
+  Raster raster = read_raster(path);
+  found.warnings = std::move(raster.warnings);
+  Volume volume = to_volume(raster, metadata, {.kind = kind, .as_ivadomed = options.as_ivadomed}, &found.warnings);
+  detail::apply_non_finite(volume, options, found, "reading " + path);
+  if (report != nullptr) *report = std::move(found);
+  return volume;
+}
+
+/// The grid of a NIfTI image (of one of its volumes, where it has several), from its header alone.
 /// @throws Error (data) if the header cannot be used
 [[nodiscard]] inline Geometry read_geometry(const std::string& path) { return read_nifti_header(path).geometry(); }
 
@@ -513,6 +545,19 @@ inline void write_volume(const std::string& path, ArrayView<const float> voxels,
     if (gzip) detail::gzip_file(nii, temporary, doing);
   };
   write_atomically(path, write);
+}
+
+/// Writes a prediction in the format that its name tells: .png as `write_raster`, a mask (uint8) as 0 and 255 in 8
+/// bits and soft values (float32) in 16 bits; .nii and .nii.gz as `write_volume`.
+/// @param voxels    indexed (i, j, k) or (i, j, k, class), for a PNG (row, column, slice), one slice and one class
+/// @param geometry  the grid of (i, j, k)
+/// @throws Error as the two
+inline void write_image(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry,
+                        StoredType type) {
+  if (is_raster(path))
+    write_raster(path, voxels, geometry, type == StoredType::uint8);
+  else
+    write_volume(path, voxels, geometry, type);
 }
 
 }  // namespace ivado

@@ -13,7 +13,7 @@
 #include "../data/sample.hpp"
 #include "../profile/profiler.hpp"
 #include "../train/tensor.hpp"
-#include "reconstruct.hpp"
+#include "merge.hpp"
 
 namespace ivado {
 
@@ -23,21 +23,19 @@ namespace ivado {
 /// @param data       of the testing stage
 /// @param augment    the chain of the data set, for its inverses
 /// @param classes    of the net
+/// @param weights    of the voxels of patches that overlap
 /// @param done       `done(volume number, Prediction)`: the prediction is on the grid of the (first) image file
 /// @param progress   `progress(batches done, batches)`
 template <class Net, class Data, class Augment, Profiler Profile, class Done, class Progress>
 void predict(Net& net, const Data& data, const Augment& augment, const BatchOptions& options, std::int64_t classes,
-             const at::Device& device, Profile& profiler, const Done& done, const Progress& progress) {
+             OverlapWeights weights, const at::Device& device, Profile& profiler, const Done& done,
+             const Progress& progress) {
   const c10::InferenceMode no_gradients;
   net.train(false);
-  Reconstructor volumes;
-  const auto finish = [&](std::size_t volume) {
-    done(volume, volumes.finish(static_cast<std::int32_t>(volume), data.geometry_of(volume), data.axis(), classes));
-  };
-  for (std::size_t volume = 0; volume < data.volumes(); ++volume) {
-    volumes.expect(static_cast<std::int32_t>(volume), data.counts(volume).kept);
-    if (data.counts(volume).kept == 0) finish(volume);
-  }
+  Assembler<Data, Augment> volumes(data, augment, weights);
+  const auto finish = [&](std::size_t volume) { done(volume, volumes.finish(volume, classes)); };
+  for (std::size_t volume = 0; volume < data.volumes(); ++volume)
+    if (volumes.is_complete(volume)) finish(volume);
   BatchLoader<Data> loader(data, options);
   const auto batches = static_cast<std::int64_t>(loader.batches());
   loader.start(0);
@@ -52,9 +50,9 @@ void predict(Net& net, const Data& data, const Augment& augment, const BatchOpti
       for (std::size_t i = 0; i < loaded->batch.origins.size(); ++i) {
         const Origin origin = loaded->batch.origins[i];
         Image prediction{element(output, static_cast<std::int64_t>(i)), Kind::label, {1, 1, 1}};
-        augment.invert(prediction, loaded->histories[i]);
-        volumes.add(origin, std::move(prediction));
-        if (volumes.is_complete(origin.volume)) finish(static_cast<std::size_t>(origin.volume));
+        volumes.add(origin, std::move(prediction), loaded->histories[i]);
+        const auto volume = static_cast<std::size_t>(origin.volume);
+        if (volumes.is_complete(volume)) finish(volume);
       }
     }
     loader.recycle(std::move(loaded->batch));
