@@ -94,7 +94,7 @@ void postprocessing(const std::filesystem::path& dir, Report& report);
 void models(const std::filesystem::path& dir, Report& report);
 void losses(const std::filesystem::path& dir, Report& report);
 void evaluation(const std::filesystem::path& dir, Report& report);
-/// Areas whose parts do not exist yet: counted as skipped.
-void later(const std::filesystem::path& dir, Report& report);
+void uncertainty(const std::filesystem::path& dir, Report& report);
+void segment_volume(const std::filesystem::path& dir, Report& report);
 
 }  // namespace golden

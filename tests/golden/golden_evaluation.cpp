@@ -1,11 +1,11 @@
-// The area "evaluation3d" of the reference values: the columns of evaluation_3Dmetrics.csv but those by size of
-// objects.
+// The area "evaluation3d" of the reference values: the columns of evaluation_3Dmetrics.csv, and the painted volume.
 #include <algorithm>
 #include <cmath>
 #include <ivado/config/json.hpp>
 #include <ivado/metric/evaluation.hpp>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "golden.hpp"
 
@@ -25,6 +25,37 @@ ivado::Array<float> class_first(const Tensor& tensor) {
   return ivado::Array<float>::from(std::as_const(values).view().permute({3, 0, 1, 2}));
 }
 
+/// A column of the reference in a row. Its n of a range of sizes has no class: it is that of the last class evaluated
+/// for the range, which are all from the first one on that has an object of the truth in it.
+double value_of(const ivado::EvaluationRow& row, const std::string& column) {
+  const auto place = column.rfind("_class");
+  if (place == std::string::npos) return row.classes.back().value(column);
+  return row.classes.at(std::stoul(column.substr(place + 6))).value(column.substr(0, place));
+}
+
+double relative_difference(double found, double expected) {
+  if (found == expected || (std::isnan(found) && std::isnan(expected))) return 0;
+  const double difference = std::abs(found - expected) / std::max(1.0, std::abs(expected));
+  return std::isnan(difference) ? INFINITY : difference;
+}
+
+/// The painted volume, exactly. But where ranges of sizes were given, the reference has painted missed objects once
+/// more over predicted ones; ivado leaves the prediction on top, so there alone the colours may differ.
+void check_painted(const std::string& name, const ivado::Array<float>& expected, const ivado::Prediction& prediction,
+                   const ivado::Array<float>& truth, const ivado::EvaluationParameters& params, Report& report) {
+  const ivado::Array<std::uint8_t> painted = ivado::paint_objects(prediction, truth.view(), params);
+  if (!(painted.shape() == expected.shape()))
+    return report.fail(name, "shape " + painted.shape().text() + ", expected " + expected.shape().text());
+  const bool by_size = !params.target_size.thr.values.empty();
+  double largest = 0;
+  for (std::int64_t i = 0; i < painted.size(); ++i) {
+    const bool covered = by_size && expected[i] == static_cast<float>(ivado::false_negative_object) &&
+                         prediction.voxels[i] != 0 && truth[i] != 0 && painted[i] != ivado::no_object;
+    if (!covered) largest = std::max(largest, std::abs(static_cast<double>(painted[i]) - expected[i]));
+  }
+  report.check(name, largest, 0);
+}
+
 }  // namespace
 
 void evaluation(const std::filesystem::path& dir, Report& report) {
@@ -39,25 +70,14 @@ void evaluation(const std::filesystem::path& dir, Report& report) {
     for (const auto& run : one.at("runs")) {
       const std::string name = "evaluation3d " + id + " run " + std::to_string(count++);
       ivado::Json section = run.at("params");
-      section.erase("target_size");
       section["as_ivadomed"] = true;
-      const ivado::EvaluationRow row = ivado::evaluate(
-          prediction, truth.view(), ivado::from_json<ivado::EvaluationParameters>(section, "evaluation_parameters"));
-      for (std::size_t c = 0; c < row.classes.size(); ++c) {
-        for (std::size_t i = 0; i < ivado::evaluation_columns.size(); ++i) {
-          const std::string column = ivado::detail::column_name(i, c);
-          const double found = row.classes[c].values()[i];
-          const double expected = number(run.at("results").at(column));
-          const bool both_nan = std::isnan(found) && std::isnan(expected);
-          const double difference =
-              both_nan || found == expected ? 0 : std::abs(found - expected) / std::max(1.0, std::abs(expected));
-          report.check(name + " " + column, std::isnan(difference) ? INFINITY : difference, 1e-9);
-        }
-      }
-      if (run.at("params").contains("target_size"))
-        report.skip(name + " by size", "the evaluation by size of objects does not exist yet");
-      if (run.contains("painted") && !run.at("painted").is_null())
-        report.skip(name + " painted", "the painted volume does not exist yet");
+      const auto params = ivado::from_json<ivado::EvaluationParameters>(section, "evaluation_parameters");
+      const ivado::EvaluationRow row = ivado::evaluate(prediction, truth.view(), params);
+      for (const auto& [column, expected] : run.at("results").items())
+        report.check(name + " " + column, relative_difference(value_of(row, column), number(expected)), 1e-9);
+      if (!run.at("painted").is_null())
+        check_painted(name + " painted", class_first(tensors.at(run.at("painted").get<std::string>())), prediction,
+                      truth, params, report);
     }
   }
 }

@@ -1,10 +1,12 @@
 // The area "postprocessing" of the reference values: the functions of ivadomed.postprocessing and its chain of steps.
 #include <algorithm>
 #include <ivado/config/json.hpp>
+#include <ivado/data/slice_dataset.hpp>
 #include <ivado/data/vertebral_labels.hpp>
 #include <ivado/metric/components.hpp>
 #include <ivado/postprocess/dynamic_postprocess.hpp>
 #include <ivado/postprocess/keypoints.hpp>
+#include <ivado/uncertainty/maps.hpp>
 #include <string>
 #include <vector>
 
@@ -34,11 +36,6 @@ void each_class(ivado::Array<float>& values, const Work& work) {
   for (std::int64_t c = 0; c < values.extent(3); ++c) work(values.view().select(3, c));
 }
 
-/// True for the steps that ivado has, and for "uncertainty" where it is switched off.
-bool can_run(const Json& steps) {
-  return !steps.contains("uncertainty") || steps["uncertainty"]["thr"].get<double>() < 0;
-}
-
 void run_case(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
   const auto function = one.at("function").get<std::string>();
   const Json& params = one.at("params");
@@ -60,7 +57,14 @@ void run_case(const Json& one, const Tensors& tensors, const std::string& name, 
     const bool cube =
         std::all_of(structure.begin(), structure.end(), [&](auto n) { return n == structure[0] && n % 2 == 1; });
     if (!cube) return report.skip(name, "structuring elements that are no odd cube");
-    if (refused) return report.skip(name, "ivado binarises a soft prediction instead of refusing it");
+    if (refused) {
+      // The reference refuses a soft prediction; ivado takes its mask (≥ 0.5): the result is that of the mask.
+      ivado::Prediction mask{values.clone(), {1, 1, 1}, false};
+      ivado::Binarize({0.5})(mask);
+      ivado::fill_holes_in(values.view(), structure[0] / 2, /*skip_single=*/false);
+      ivado::fill_holes_in(mask.voxels.view(), structure[0] / 2, /*skip_single=*/false);
+      return report.check(name, values == mask.voxels ? 0 : 1, 0);
+    }
     each_class(values, [&](ArrayView<float> one_class) {
       ivado::fill_holes_in(one_class, structure[0] / 2, /*skip_single=*/false);
     });
@@ -70,8 +74,14 @@ void run_case(const Json& one, const Tensors& tensors, const std::string& name, 
                                      static_cast<ivado::Connectivity>(params.at("connectivity").get<int>()));
     });
   } else {
-    if (!can_run(params)) return report.skip(name, "the step uncertainty does not exist in ivado yet");
     ivado::Prediction prediction = to_prediction(input);
+    ivado::UncertaintyMaps maps;
+    if (one.contains("uncertainty_map")) {  // whichever of them the step asks for
+      const Tensor& map = tensors.at(one.at("uncertainty_map").get<std::string>());
+      for (auto* each : {&maps.soft, &maps.entropy, &maps.overlap, &maps.variation, &maps.mean_entropy})
+        *each = to_prediction(map).voxels;
+      prediction.uncertainty = &maps;
+    }
     if (one.contains("dim_lst"))
       for (std::size_t axis = 0; axis < 3; ++axis) prediction.spacing_mm[axis] = one.at("dim_lst")[axis].get<double>();
     Json section = params;
@@ -122,6 +132,30 @@ void run_heat_map(const Json& one, const Tensors& tensors, const std::string& na
   }
 }
 
+/// The filter of slices by their region of interest, on one slice. "value" is true where the slice is left out.
+void run_filter_roi(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
+  ivado::detail::CaseVoxels voxels;
+  const ivado::Array<float> slice = to_float(tensors.at(one.at("input").get<std::string>()));
+  voxels.geometry.shape = {slice.extent(0), slice.extent(1), 1};
+  voxels.roi = ivado::Array<float>::from(slice.view().permute({1, 0})).reshaped({1, slice.extent(1), slice.extent(0)});
+  ivado::SliceOptions options;
+  options.filter_empty_input = false;
+  options.filter_roi = one.at("params").at("nb_nonzero_thr").get<std::int64_t>();
+  const auto kept = ivado::detail::filter_slices(voxels, ivado::AxisMap{}, options).first;
+  report.check(name, kept.empty() == one.at("value").get<bool>() ? 0 : 1, 0);
+}
+
+/// The boxes of objects; the reference gives the last voxel of each, ivado the one behind it.
+void run_boxes(const Json& one, const Tensors& tensors, const std::string& name, Report& report) {
+  const ivado::Array<float> mask = to_float(tensors.at(one.at("input").get<std::string>()));
+  std::vector<std::vector<std::int64_t>> found;
+  for (const auto& box : ivado::Components(mask.view(), ivado::Connectivity::faces).boxes()) {
+    found.emplace_back();
+    for (std::size_t a = 0; a < 3; ++a) found.back().insert(found.back().end(), {box.begin[a], box.end[a] - 1});
+  }
+  report.check(name, found == one.at("value").get<std::vector<std::vector<std::int64_t>>>() ? 0 : 1, 0);
+}
+
 }  // namespace
 
 void postprocessing(const std::filesystem::path& dir, Report& report) {
@@ -136,9 +170,11 @@ void postprocessing(const std::filesystem::path& dir, Report& report) {
     } else if (function.starts_with("maths.") || function == "coordinate_from_heatmap") {
       run_heat_map(one, tensors, name, report);
     } else if (function == "filter_roi") {
-      report.skip(name, "the filter by region of interest belongs to the loader");
+      run_filter_roi(one, tensors, name, report);
+    } else if (function == "object_detection.get_bounding_boxes") {
+      run_boxes(one, tensors, name, report);
     } else if (function.starts_with("object_detection.")) {
-      report.skip(name, "bounding boxes do not exist in ivado yet");
+      report.skip(name, "the cascade does not exist in ivado yet");
     } else {
       report.skip(name, "ivado has no " + function);
     }

@@ -5,12 +5,17 @@
 #include "golden.hpp"
 
 int main(int argc, char** argv) {
-  const std::vector<std::pair<std::string, golden::Area>> areas{
-      {"config", golden::config},         {"splits", golden::splits},
-      {"slices", golden::slices},         {"transforms", golden::transforms},
-      {"metrics", golden::metrics},       {"postprocessing", golden::postprocessing},
-      {"evaluation", golden::evaluation}, {"losses", golden::losses},
-      {"models", golden::models},         {"later", golden::later}};
+  const std::vector<std::pair<std::string, golden::Area>> areas{{"config", golden::config},
+                                                                {"splits", golden::splits},
+                                                                {"slices", golden::slices},
+                                                                {"transforms", golden::transforms},
+                                                                {"metrics", golden::metrics},
+                                                                {"postprocessing", golden::postprocessing},
+                                                                {"evaluation", golden::evaluation},
+                                                                {"losses", golden::losses},
+                                                                {"models", golden::models},
+                                                                {"uncertainty", golden::uncertainty},
+                                                                {"segment_volume", golden::segment_volume}};
   std::filesystem::path dir;
   std::string only;
   for (int i = 1; i < argc; ++i) {

@@ -80,9 +80,9 @@ TEST_CASE("the plot of a threshold analysis shows its curves and marks the optim
   CHECK_THAT(svg, Contains("<svg xmlns=\"http://www.w3.org/2000/svg\"") && Contains(">threshold<") &&
                       Contains(">mean Dice<") && Contains("false positive rate") && Contains("true positive rate"));
   CHECK_THAT(svg, !Contains("nan") && !Contains("inf") && !Contains("href") && !Contains("class 0"));
-  const auto scores = points(svg, "#ff7f0e", 0);
+  const auto scores = points(svg, "#d4720b", 0);
   REQUIRE(scores.size() == 19);
-  const auto roc = points(svg, "#ff7f0e", 1);
+  const auto roc = points(svg, "#d4720b", 1);
   REQUIRE(roc.size() == 21);
   CHECK(roc.front() == std::pair<double, double>{510, 364});  // (0, 0) is left and below
   CHECK(roc.back() == std::pair<double, double>{830, 44});
@@ -107,7 +107,7 @@ TEST_CASE("the plot names the score, and has a line for each of several classes"
   CHECK_THAT(svg, Contains("mean recall + specificity - 1") && Contains(">class 0<") && Contains(">class 2<") &&
                       Contains(">all classes<"));
   CHECK(times(svg, "<polyline") == 9);  // two for each class and for all together, and the diagonal
-  CHECK(points(svg, "#ff7f0e", 0).size() == 999);
+  CHECK(points(svg, "#d4720b", 0).size() == 999);
 }
 
 TEST_CASE("the plot leaves out what is not defined", "[unit][threshold]") {
@@ -117,7 +117,7 @@ TEST_CASE("the plot leaves out what is not defined", "[unit][threshold]") {
   const std::string svg = threshold_plot_svg(analysis.result());
   CHECK(is_well_formed(svg));
   CHECK_THAT(svg, !Contains("nan") && !Contains("confidence") && Contains("1 volume;"));
-  CHECK(points(svg, "#ff7f0e", 0).size() == 5);
+  CHECK(points(svg, "#d4720b", 0).size() == 5);
 }
 
 TEST_CASE("the plot is written to a file", "[unit][threshold]") {

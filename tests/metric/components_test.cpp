@@ -212,6 +212,25 @@ TEST_CASE("components that lie at the border of the array", "[unit][components]"
   CHECK(Components(voxel.view(), Connectivity::faces).touching_outside(1, true) == std::vector<char>{1});
 }
 
+TEST_CASE("the boxes around components", "[unit][components]") {
+  auto mask = zeros<float>({4, 5, 6});
+  mask.view()(3, 0, 5) = 1;
+  mask.view()(0, 1, 2) = mask.view()(0, 2, 2) = mask.view()(1, 2, 2) = mask.view()(1, 2, 3) = mask.view()(0, 1, 1) = 1;
+  const auto boxes = Components(mask.view(), Connectivity::faces).boxes();
+  REQUIRE(boxes.size() == 2);
+  const auto first = [](const auto& place) { return std::vector<std::int64_t>(place.begin(), place.begin() + 3); };
+  CHECK(first(boxes[0].begin) == std::vector<std::int64_t>{0, 1, 1});
+  CHECK(first(boxes[0].end) == std::vector<std::int64_t>{2, 3, 4});
+  CHECK(first(boxes[1].begin) == std::vector<std::int64_t>{3, 0, 5});
+  CHECK(first(boxes[1].end) == std::vector<std::int64_t>{4, 1, 6});
+  const Array<float> line({4}, 1.0F);
+  const auto whole = Components(line.view(), Connectivity::faces).boxes();
+  REQUIRE(whole.size() == 1);
+  CHECK(whole[0].begin[0] == 0);
+  CHECK(whole[0].end[0] == 4);
+  CHECK(Components(zeros({2, 2}).view(), Connectivity::faces).boxes().empty());
+}
+
 TEST_CASE("components of nothing", "[unit][components]") {
   const Array<float> none(Shape{3, 0, 2});
   CHECK(Components(none.view(), Connectivity::edges).count() == 0);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -163,6 +164,7 @@ TEST_CASE("the evaluation file has ivadomed's columns, and empty fields for NaN"
   first.classes[0].prediction_objects = 3;
   EvaluationRow second{"odd,\"name\"", {ClassEvaluation{}, ClassEvaluation{}}};
   second.classes[1].mean_squared_error = 0.25;
+  second.classes[1].hausdorff95_mm = std::numeric_limits<double>::infinity();
   const std::string text = evaluation_csv({first, second});
   std::istringstream lines(text);
   std::string header;
@@ -173,13 +175,90 @@ TEST_CASE("the evaluation file has ivadomed's columns, and empty fields for NaN"
   std::getline(lines, two);
   CHECK(header ==
         "image_id,vol_pred_class0,vol_gt_class0,rvd_class0,avd_class0,dice_class0,recall_class0,precision_class0,"
-        "specificity_class0,n_pred_class0,n_gt_class0,ltpr_class0,lfdr_class0,mse_class0,vol_pred_class1,vol_gt_class1,"
-        "rvd_class1,avd_class1,dice_class1,recall_class1,precision_class1,specificity_class1,n_pred_class1,n_gt_class1,"
-        "ltpr_class1,lfdr_class1,mse_class1");
-  CHECK(one == "sub-01_T2w,12.0,0.1,,,1e-20,,,,3,0,,,,,,,,,,,,,,,,");
-  CHECK(two == "\"odd,\"\"name\"\"\",0.0,0.0,,,,,,,0,0,,,,0.0,0.0,,,,,,,0,0,,,0.25");
+        "specificity_class0,n_pred_class0,n_gt_class0,ltpr_class0,lfdr_class0,mse_class0,hd95_class0,assd_class0,"
+        "surface_dice_class0,ece_class0,vol_pred_class1,vol_gt_class1,rvd_class1,avd_class1,dice_class1,recall_class1,"
+        "precision_class1,specificity_class1,n_pred_class1,n_gt_class1,ltpr_class1,lfdr_class1,mse_class1,hd95_class1,"
+        "assd_class1,surface_dice_class1,ece_class1");
+  CHECK(one == "sub-01_T2w,12.0,0.1,,,1e-20,,,,3,0,,,,,,,,,,,,,,,,,,,,,,,,");
+  CHECK(two == "\"odd,\"\"name\"\"\",0.0,0.0,,,,,,,0,0,,,,,,,,0.0,0.0,,,,,,,0,0,,,0.25,inf,,,");
   CHECK(std::count(one.begin(), one.end(), ',') == std::count(header.begin(), header.end(), ','));
   CHECK(evaluation_csv({}) == "image_id\n");
+}
+
+TEST_CASE("objects by size have columns of their own, of every class", "[unit][evaluation]") {
+  const auto [prediction, truth] = worked_example();
+  EvaluationParameters params;
+  params.target_size.thr.values = {20, 100};
+  const EvaluationRow row = evaluate(prediction, truth.view(), params, "a");
+  const ClassEvaluation& found = row.classes[0];
+  REQUIRE(found.by_size.size() == 3);
+  CHECK(found.value("ltpr_0-20vox") == 0);
+  CHECK(found.value("n_0-20vox") == 2);
+  CHECK(found.value("lfdr_0-20vox") == 1);
+  CHECK(found.value("ltpr_21-100vox") == 1);
+  CHECK(found.value("n_21-100vox") == 1);
+  CHECK(found.value("lfdr_21-100vox") == 0);
+  CHECK(found.value("n_101-INFvox") == 0);
+  CHECK(std::isnan(found.value("ltpr_101-INFvox")));
+  CHECK(found.value("n_gt") == 3);
+  CHECK(std::isnan(found.value("n_5-6vox")));
+  const std::string text = evaluation_csv({row, EvaluationRow{"b", {ClassEvaluation{}}}});
+  CHECK_THAT(text,
+             Contains(",ece_class0,ltpr_0-20vox_class0,n_0-20vox_class0,lfdr_0-20vox_class0,ltpr_21-100vox_class0"));
+  CHECK_THAT(text, Contains(",0.0,2,1.0,1.0,1,0.0,,0,\n"));
+  CHECK_THAT(text, Contains("\nb,0.0,0.0,,,,,,,0,0,,,,,,,,,,,,,,,,\n"));
+  SECTION("as ivadomed: metrics.md 5.6") {
+    params.as_ivadomed = true;
+    CHECK(evaluate(prediction, truth.view(), params).classes[0].value("lfdr_21-100vox") == 0.5);
+    params.target_size.unit = SizeUnit::cubic_mm;
+    params.overlap = {0.5, SizeUnit::ratio};
+    const ClassEvaluation old = evaluate(prediction, truth.view(), params).classes[0];
+    CHECK(old.lesion_true_positive_rate == Approx(2.0 / 3));
+    CHECK(old.value("n_0.0-10.0mm3") == 2);
+    CHECK(old.value("n_10.0-50.0mm3") == 1);
+  }
+  SECTION("without object metrics they are counted alone") {
+    params.object_detection_metrics = false;
+    const ClassEvaluation counted = evaluate(prediction, truth.view(), params).classes[0];
+    CHECK(counted.value("n_0-20vox") == 2);
+    CHECK(std::isnan(counted.value("ltpr_0-20vox")));
+  }
+}
+
+TEST_CASE("the evaluation has distances in mm and the calibration", "[unit][evaluation]") {
+  Prediction prediction{zeros({1, 20, 20, 10}), {2, 1, 1}, true};
+  Array<float> truth = zeros({1, 20, 20, 10});
+  box(prediction.voxels, {4, 4, 2}, {12, 12, 8});
+  box(truth, {5, 4, 2}, {13, 12, 8});
+  const ClassEvaluation found = evaluate(prediction, truth.view()).classes[0];
+  CHECK(found.hausdorff95_mm == Approx(2));
+  CHECK(found.average_surface_distance_mm > 0);
+  CHECK(found.average_surface_distance_mm < 2);
+  CHECK(found.surface_dice < 1);
+  CHECK(evaluate(prediction, truth.view(), {}, {}, 2).classes[0].surface_dice == 1);
+  CHECK(std::isnan(found.expected_calibration_error));  // a mask
+  prediction.is_mask = false;
+  for (float& value : prediction.voxels) value *= 0.75F;
+  // In the box of 9 × 8 × 6: 7/9 right with 0.75, 1/9 wrong with 0.75, 1/9 wrong with 1.
+  const double expected = 8.0 / 9 * (7.0 / 8 - 0.75) + 1.0 / 9;
+  CHECK(evaluate(prediction, truth.view()).classes[0].expected_calibration_error == Approx(expected));
+}
+
+TEST_CASE("objects are painted in the image, class by class", "[unit][evaluation]") {
+  const auto [prediction, truth] = worked_example();
+  const Array<std::uint8_t> painted = paint_objects(prediction, truth.view());
+  CHECK(painted.shape() == truth.shape());
+  CHECK(std::count(painted.begin(), painted.end(), 1) == 27);
+  CHECK(std::count(painted.begin(), painted.end(), 2) == 10);
+  CHECK(std::count(painted.begin(), painted.end(), 3) == 4);
+  CHECK(painted.view()(0, 4, 4, 4) == true_positive_object);
+  CHECK(painted.view()(0, 2, 2, 2) == no_object);  // found, but not predicted
+  CHECK(painted.view()(0, 16, 16, 5) == false_positive_object);
+  CHECK(painted.view()(0, 11, 11, 1) == false_negative_object);
+  const Prediction empty{zeros({2, 3, 3, 3}), {1, 1, 1}, true};
+  const auto nothing = paint_objects(empty, empty.voxels.view());
+  CHECK(std::count(nothing.begin(), nothing.end(), 0) == 54);
+  CHECK_THROWS_WITH(paint_objects(empty, truth.view()), Contains("2x3x3x3"));
 }
 
 TEST_CASE("the evaluation file is there whole or not at all", "[unit][evaluation]") {
@@ -214,6 +293,11 @@ TEST_CASE("the summary leaves out what is not defined", "[unit][evaluation]") {
   CHECK(summaries[6].defined == 0);
   CHECK(std::isnan(summaries[6].mean));
   CHECK(summarize({}).empty());
+  rows[0].classes[0].hausdorff95_mm = 3;
+  rows[1].classes[0].hausdorff95_mm = std::numeric_limits<double>::infinity();
+  CHECK(summarize(rows)[13].column == "hd95_class0");
+  CHECK(summarize(rows)[13].defined == 1);
+  CHECK(summarize(rows)[13].mean == 3);
 }
 
 TEST_CASE("evaluation_parameters are read as ivadomed writes them", "[unit][evaluation]") {

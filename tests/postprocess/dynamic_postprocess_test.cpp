@@ -61,7 +61,8 @@ TEST_CASE("the parameters of DynamicPostProcess go to JSON and back, in order", 
       text ==
       R"({"fill_holes":{"as_ivadomed":false},"binarize_prediction":{"thr":0.25},"remove_small":{"unit":"vox","thr":[1,2]}})");
   CHECK(to_json(read(text.c_str())).dump() == text);
-  CHECK(read(R"({"uncertainty": {"thr": -1}})").size() == 0);
+  CHECK(to_json(read(R"({"uncertainty": {"thr": -1}})")).dump() ==
+        R"({"uncertainty":{"thr":-1.0,"suffix":"_unc-vox.nii.gz"}})");
 }
 
 TEST_CASE("steps can be added without JSON", "[unit][postprocess]") {
@@ -78,8 +79,8 @@ TEST_CASE("steps can be added without JSON", "[unit][postprocess]") {
 TEST_CASE("DynamicPostProcess refuses what it does not know", "[unit][postprocess]") {
   CHECK_THROWS_WITH(read(R"({"keep_bigest": {}})"),
                     Contains("postprocessing.keep_bigest") && Contains("did you mean \"keep_largest\""));
-  CHECK_THROWS_WITH(read(R"({"uncertainty": {"thr": 0.3, "suffix": "_soft.nii.gz"}})"),
-                    Contains("postprocessing.uncertainty") && Contains("does not exist in ivado yet"));
+  CHECK_THROWS_WITH(read(R"({"uncertainty": {"thr": 0.3, "suffix": "_unc.nii.gz"}})"),
+                    Contains("postprocessing.uncertainty.suffix") && Contains("_unc-vox.nii.gz"));
   CHECK_THROWS_WITH(read(R"({"remove_noise": {"threshold": 0.3}})"), Contains("did you mean \"thr\""));
   CHECK_THROWS_WITH(read("3"), Contains("an object of steps"));
   try {
@@ -91,6 +92,6 @@ TEST_CASE("DynamicPostProcess refuses what it does not know", "[unit][postproces
 }
 
 TEST_CASE("DynamicPostProcess describes itself", "[unit][postprocess]") {
-  CHECK(schema<AnyPostProcess::Params>()["properties"].size() == 6);
+  CHECK(schema<AnyPostProcess::Params>()["properties"].size() == 7);
   CHECK_THAT(type_name<AnyPostProcess::Params>(), Contains("binarize_maxpooling"));
 }

@@ -72,8 +72,9 @@ TEST_CASE("PostProcess refuses a section that asks for something else", "[unit][
   CHECK_THROWS_WITH(read(R"({"binarise_prediction": {}})"),
                     Contains("postprocessing.binarise_prediction") && Contains("did you mean \"binarize_prediction\""));
   CHECK_THROWS_WITH(read(R"({"uncertainty": {"thr": 0.1, "suffix": "_unc-vox.nii.gz"}})"),
-                    Contains("postprocessing.uncertainty") && Contains("does not exist in ivado yet"));
-  CHECK_THROWS_WITH(read(R"({"uncertainty": {}})"), Contains("does not exist in ivado yet"));
+                    Contains("postprocessing.uncertainty") && Contains("does not have the post-processing step") &&
+                        Contains("this program has binarize_prediction, keep_largest"));
+  CHECK_THROWS_WITH(read(R"({"uncertainty": {}})"), Contains("does not have the post-processing step"));
   CHECK_THROWS_WITH(read(R"({"binarize_prediction": {"thr": "x"}, "keep_largest": {}})"),
                     Contains("postprocessing.binarize_prediction.thr"));
   CHECK_THROWS_WITH(read(R"({"binarize_prediction": {}, "keep_largest": {"thr": 1}})"),

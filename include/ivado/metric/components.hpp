@@ -72,6 +72,12 @@ class Neighbourhood {
   std::vector<Row> rows_;
 };
 
+/// The voxels [begin, end) along each axis; the entries behind the axes of the array mean nothing.
+struct ComponentBox {
+  std::array<std::int64_t, Shape::max_rank> begin{};
+  std::array<std::int64_t, Shape::max_rank> end{};
+};
+
 /// The connected components of the foreground of an array, held as runs along its last axis: memory goes with the
 /// number of runs, not of voxels. Labels are 1, 2, … in the order in which a row-major scan meets the components, as in
 /// scipy.ndimage.label.
@@ -129,6 +135,25 @@ class Components {
     return sizes_.empty()
                ? 0
                : static_cast<std::int32_t>(std::max_element(sizes_.begin(), sizes_.end()) - sizes_.begin()) + 1;
+  }
+  /// The smallest box around each component; that of label l is at l - 1.
+  [[nodiscard]] std::vector<ComponentBox> boxes() const {
+    std::vector<ComponentBox> out(sizes_.size());
+    if (runs_.empty()) return out;
+    const auto last = static_cast<std::size_t>(shape_.rank() - 1);
+    for (auto& box : out) box.begin.fill(std::numeric_limits<std::int64_t>::max());
+    std::array<std::int64_t, Shape::max_rank> index{};
+    for (std::size_t row = 0; row + 1 < first_run_.size(); ++row, next_row(index))
+      for (std::size_t r = first_run_[row]; r < first_run_[row + 1]; ++r) {
+        ComponentBox& box = out[static_cast<std::size_t>(runs_[r].label - 1)];
+        for (std::size_t a = 0; a < last; ++a) {
+          box.begin[a] = std::min(box.begin[a], index[a]);
+          box.end[a] = std::max(box.end[a], index[a] + 1);
+        }
+        box.begin[last] = std::min(box.begin[last], static_cast<std::int64_t>(runs_[r].begin));
+        box.end[last] = std::max(box.end[last], static_cast<std::int64_t>(runs_[r].end));
+      }
+    return out;
   }
   /// The label of each voxel, 0 in the background.
   [[nodiscard]] Array<std::int32_t> labels() const {

@@ -1,4 +1,5 @@
-// Evaluation of whole predictions in the space of their files: a row an image, written as evaluation_3Dmetrics.csv.
+// Evaluation of whole predictions in the space of their files: a row an image, written as evaluation_3Dmetrics.csv, and
+// its objects painted.
 #pragma once
 
 #include <algorithm>
@@ -17,15 +18,29 @@
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
 #include "../postprocess/concept.hpp"
-#include "components.hpp"
+#include "calibration.hpp"
+#include "foreground_box.hpp"
+#include "objects.hpp"
 #include "overlap.hpp"
+#include "surface_distance.hpp"
 
 namespace ivado {
 
-/// The columns of a class, without "_class<n>", in ivadomed's order.
-inline constexpr std::array<std::string_view, 13> evaluation_columns{
-    "vol_pred",    "vol_gt", "rvd",  "avd",  "dice", "recall", "precision",
-    "specificity", "n_pred", "n_gt", "ltpr", "lfdr", "mse"};
+/// The columns of a class, without "_class<n>": ivadomed's in its order, and from hd95 on those that it has not.
+inline constexpr std::array<std::string_view, 17> evaluation_columns{
+    "vol_pred", "vol_gt", "rvd",  "avd", "dice", "recall", "precision",    "specificity", "n_pred",
+    "n_gt",     "ltpr",   "lfdr", "mse", "hd95", "assd",   "surface_dice", "ece"};
+
+/// How far apart surfaces may lie to count as one in `surface_dice`, unless told otherwise, mm.
+inline constexpr double default_surface_tolerance_mm = 1;
+
+/// The objects of one range of sizes.
+struct SizeEvaluation {
+  std::string suffix;                                    ///< of its columns, such as "_21-100vox"
+  std::int64_t truth_objects = 0;                        ///< n<suffix>
+  double lesion_true_positive_rate = undefined_score;    ///< ltpr<suffix>
+  double lesion_false_discovery_rate = undefined_score;  ///< lfdr<suffix>
+};
 
 /// The evaluation of one class of one image; NaN where a number is not defined.
 struct ClassEvaluation {
@@ -42,6 +57,11 @@ struct ClassEvaluation {
   double lesion_true_positive_rate = undefined_score;    ///< ltpr: found objects of the truth / all of them
   double lesion_false_discovery_rate = undefined_score;  ///< lfdr: false / (false + found ones of the truth)
   double mean_squared_error = undefined_score;           ///< mse
+  double hausdorff95_mm = undefined_score;               ///< hd95; NaN where both are empty, infinite where one is
+  double average_surface_distance_mm = undefined_score;  ///< assd; as hd95
+  double surface_dice = undefined_score;                 ///< NaN where both are empty
+  double expected_calibration_error = undefined_score;   ///< ece; NaN for masks, which have no probabilities
+  std::vector<SizeEvaluation> by_size{};                 ///< one a range of `target_size`
 
   /// The values in the order of `evaluation_columns`.
   [[nodiscard]] std::array<double, evaluation_columns.size()> values() const {
@@ -57,7 +77,23 @@ struct ClassEvaluation {
             static_cast<double>(truth_objects),
             lesion_true_positive_rate,
             lesion_false_discovery_rate,
-            mean_squared_error};
+            mean_squared_error,
+            hausdorff95_mm,
+            average_surface_distance_mm,
+            surface_dice,
+            expected_calibration_error};
+  }
+  /// The value of a column, without "_class<n>": "dice", "ltpr_21-100vox"; NaN where there is no such column.
+  [[nodiscard]] double value(std::string_view column) const {
+    const auto all = values();
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (evaluation_columns[i] == column) return all[i];
+    for (const auto& size : by_size) {
+      if (column == "ltpr" + size.suffix) return size.lesion_true_positive_rate;
+      if (column == "lfdr" + size.suffix) return size.lesion_false_discovery_rate;
+      if (column == "n" + size.suffix) return static_cast<double>(size.truth_objects);
+    }
+    return undefined_score;
   }
 };
 
@@ -65,63 +101,36 @@ struct ClassEvaluation {
 struct EvaluationRow {
   std::string image_id;                  ///< name of the prediction up to "_pred"
   std::vector<ClassEvaluation> classes;  ///< one a class
+  std::string subject{};                 ///< "sub-01"; where it is empty, the image counts as a subject of its own
+  std::string contrast{};                ///< "T2w"; of several channels "T1w+T2w"
 };
 
 namespace detail {
 
-/// Objects of one class: counts and rates, as metrics.md 5.3 says.
-inline void evaluate_objects(ArrayView<const float> prediction, ArrayView<const float> truth, double voxel_mm3,
-                             const EvaluationParameters& params, ClassEvaluation& out) {
-  const bool soft = params.as_ivadomed;
-  const auto is_object = [soft](float value) { return soft ? value != 0 : value >= 0.5F; };
-  // Whether a voxel counts as overlap: ivadomed truncates to whole numbers, so that soft values never do.
-  const auto overlaps = [soft](float value) { return soft ? std::abs(value) >= 1 : value >= 0.5F; };
-  const Components predicted(prediction, Connectivity::edges, is_object);
-  const Components actual(truth, Connectivity::edges, is_object);
-  out.prediction_objects = predicted.count();
-  out.truth_objects = actual.count();
-  if (!params.object_detection_metrics) return;
+/// @throws Error (data) if the shapes differ or are not [class, i, j, k]
+inline void require_volumes(const std::string& image_id, const Shape& prediction, const Shape& truth) {
+  if (prediction == truth && prediction.rank() == 4) return;
+  throw data_error("evaluating " + (image_id.empty() ? std::string("a prediction") : image_id),
+                   "the prediction has shape " + prediction.text() + " and the truth " + truth.text() +
+                       ", expected [class, i, j, k] for both",
+                   "the truth must lie on the grid of the image, with one array a class");
+}
 
-  std::vector<std::int64_t> on_truth(actual.sizes().size(), 0);  // overlapping voxels of each object of the truth
-  std::vector<std::int64_t> on_prediction(predicted.sizes().size(), 0);  // and of each predicted one
-  std::vector<std::int32_t> highest_truth(predicted.sizes().size(), 0);  // the highest label of the truth under it
-  {
-    const Array<std::int32_t> predicted_labels = predicted.labels();
-    const Array<std::int32_t> actual_labels = actual.labels();
-    const std::int32_t* p = predicted_labels.data();
-    const std::int32_t* g = actual_labels.data();
-    zip(prediction, truth, [&](float predicted_value, float actual_value) {
-      const auto j = static_cast<std::size_t>(*p++);
-      const auto i = static_cast<std::size_t>(*g++);
-      if (i > 0 && overlaps(predicted_value)) ++on_truth[i - 1];
-      if (j > 0 && overlaps(actual_value)) ++on_prediction[j - 1];
-      if (j > 0 && i > 0) highest_truth[j - 1] = std::max(highest_truth[j - 1], static_cast<std::int32_t>(i));
-    });
-  }
+[[nodiscard]] inline double voxel_volume(const Prediction& prediction) {
+  return prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2];
+}
 
-  const std::int64_t least = soft ? 0 : 1;
-  const auto needed = [&](std::int64_t truth_object_size) {
-    const auto& overlap = params.overlap;
-    const double voxels = overlap.unit == SizeUnit::voxels ? overlap.thr
-                          : overlap.unit == SizeUnit::cubic_mm
-                              ? std::nearbyint(overlap.thr / voxel_mm3)
-                              : std::nearbyint(overlap.thr * static_cast<double>(truth_object_size));
-    return std::max(voxels, static_cast<double>(least));
-  };
-  std::int64_t found = 0;
-  for (std::size_t i = 0; i < on_truth.size(); ++i)
-    if (static_cast<double>(on_truth[i]) >= needed(actual.sizes()[i])) ++found;
-  std::int64_t background = truth.size();
-  for (const auto size : actual.sizes()) background -= size;
-  std::int64_t wrong = 0;
-  for (std::size_t j = 0; j < on_prediction.size(); ++j) {
-    const std::int64_t size = highest_truth[j] > 0 ? actual.size_of(highest_truth[j]) : background;
-    if (static_cast<double>(on_prediction[j]) < needed(size)) ++wrong;
-  }
-  if (!on_truth.empty())
-    out.lesion_true_positive_rate = static_cast<double>(found) / static_cast<double>(on_truth.size());
-  if (found + wrong > 0)
-    out.lesion_false_discovery_rate = static_cast<double>(wrong) / static_cast<double>(found + wrong);
+/// The box around every object of one class.
+[[nodiscard]] inline VoxelBox object_box(ArrayView<const float> prediction, ArrayView<const float> truth,
+                                         const EvaluationParameters& params) {
+  return params.as_ivadomed ? foreground_box(prediction, truth, [](float value) { return value != 0; })
+                            : foreground_box(prediction, truth, [](float value) { return value >= 0.5F; });
+}
+
+[[nodiscard]] inline ObjectMatch match_objects(ArrayView<const float> prediction, ArrayView<const float> truth,
+                                               const VoxelBox& box, double voxel_mm3,
+                                               const EvaluationParameters& params) {
+  return {box.of(prediction), box.of(truth), truth.size(), voxel_mm3, params};
 }
 
 }  // namespace detail
@@ -129,29 +138,25 @@ inline void evaluate_objects(ArrayView<const float> prediction, ArrayView<const 
 /// Evaluates the prediction of an image against its truth, class by class.
 ///
 /// Sources of the definitions: ivadomed's Evaluation3DMetrics; `evaluation_columns` and `ClassEvaluation` name them.
-/// Objects are 18-connected components of the voxels ≥ 0.5 of prediction and truth. An object of the truth is found
-/// where at least `overlap` of its voxels are predicted, by one object or several; an object of the prediction is false
-/// where fewer of its voxels than that lie on the truth. In the unit `ratio` that is a part of the object of the truth;
-/// for an object of the prediction, of the one with the highest label under it. At least one voxel must overlap.
+/// Objects and their rates are those of `ObjectMatch`, their ranges of sizes those of `size_ranges`; distances are
+/// those of `surface_distances`, the calibration that of `calibration`. Volumes, overlap and mse are of the values as
+/// they are, soft ones too.
 ///
-/// ivadomed does not binarise, counts any value but 0 as object and no value below 1 as overlap (known-problems B6.5),
-/// divides the mse by two axes only (B6.7), and takes an overlap that rounds to nothing as given: `as_ivadomed` does
-/// so. Its 8-bit labels, which wrap at 256 objects, are not kept up.
+/// With `as_ivadomed` objects are as there, and the mse is divided by two axes only (known-problems B6.7). Its 8-bit
+/// labels, which wrap at 256 objects, are not kept up.
 ///
 /// @param prediction  voxels [class, i, j, k] with spacing
 /// @param truth       [class, i, j, k] of the same shape, in [0, 1]; a class without a file is zeros
 /// @param image_id    of the row
-/// @throws Error (data) if the shapes differ
+/// @param surface_tolerance_mm  of the surface Dice, 0 or more
+/// @throws Error (data) if the shapes differ; Error (usage) for impossible ranges of sizes
 [[nodiscard]] inline EvaluationRow evaluate(const Prediction& prediction, ArrayView<const float> truth,
-                                            const EvaluationParameters& params = {}, std::string image_id = {}) {
-  const std::string doing = "evaluating " + (image_id.empty() ? std::string("a prediction") : image_id);
+                                            const EvaluationParameters& params = {}, std::string image_id = {},
+                                            double surface_tolerance_mm = default_surface_tolerance_mm) {
   const Shape& shape = prediction.voxels.shape();
-  if (!(shape == truth.shape()) || shape.rank() != 4)
-    throw data_error(doing,
-                     "the prediction has shape " + shape.text() + " and the truth " + truth.shape().text() +
-                         ", expected [class, i, j, k] for both",
-                     "the truth must lie on the grid of the image, with one array a class");
-  const double voxel_mm3 = prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2];
+  detail::require_volumes(image_id, shape, truth.shape());
+  const double voxel_mm3 = detail::voxel_volume(prediction);
+  const std::vector<SizeRange> ranges = size_ranges(params.target_size, voxel_mm3, params.as_ivadomed);
   EvaluationRow row{std::move(image_id), {}};
   for (std::int64_t c = 0; c < shape[0]; ++c) {
     const ArrayView<const float> p = prediction.voxels.view().select(0, c);
@@ -170,18 +175,55 @@ inline void evaluate_objects(ArrayView<const float> prediction, ArrayView<const 
     one.mean_squared_error = mse(counts);
     if (params.as_ivadomed && counts.size > 0)
       one.mean_squared_error = counts.squared_error / static_cast<double>(shape[1] * shape[2]);
-    detail::evaluate_objects(p, g, voxel_mm3, params, one);
-    row.classes.push_back(one);
+    const ObjectMatch objects = detail::match_objects(p, g, detail::object_box(p, g, params), voxel_mm3, params);
+    const ObjectCounts all = objects.counts();
+    one.prediction_objects = all.prediction;
+    one.truth_objects = all.truth;
+    if (params.object_detection_metrics) {
+      one.lesion_true_positive_rate = all.true_positive_rate();
+      one.lesion_false_discovery_rate = all.false_discovery_rate();
+    }
+    for (const SizeRange& range : ranges) {
+      const ObjectCounts some = objects.counts(range);
+      SizeEvaluation size{range.suffix, some.truth};
+      if (params.object_detection_metrics) {
+        size.lesion_true_positive_rate = some.true_positive_rate();
+        size.lesion_false_discovery_rate = some.false_discovery_rate();
+      }
+      one.by_size.push_back(std::move(size));
+    }
+    const SurfaceDistances surface = surface_distances(p, g, prediction.spacing_mm);
+    one.hausdorff95_mm = surface.hausdorff_mm(95);
+    one.average_surface_distance_mm = surface.average_mm();
+    one.surface_dice = surface.surface_dice(surface_tolerance_mm);
+    if (!prediction.is_mask) one.expected_calibration_error = calibration(p, g).expected_error();
+    row.classes.push_back(std::move(one));
   }
   return row;
 }
 
-namespace detail {
-
-/// The name of column `column` of class `c`: "dice_class0".
-[[nodiscard]] inline std::string column_name(std::size_t column, std::size_t c) {
-  return std::string(evaluation_columns[column]) + "_class" + std::to_string(c);
+/// The objects of each class, painted: 1 for predicted objects on the truth, 2 for false ones, 3 for objects of the
+/// truth that are not found (`ObjectColour`). Meant for a look at the image, beside it.
+///
+/// ivadomed paints once more for every range of sizes, so that missed objects come to lie over predicted ones; here the
+/// prediction is always on top.
+/// @return [class, i, j, k]
+/// @throws Error (data) if the shapes differ
+[[nodiscard]] inline Array<std::uint8_t> paint_objects(const Prediction& prediction, ArrayView<const float> truth,
+                                                       const EvaluationParameters& params = {}) {
+  const Shape& shape = prediction.voxels.shape();
+  detail::require_volumes({}, shape, truth.shape());
+  Array<std::uint8_t> out = zeros<std::uint8_t>(shape);
+  for (std::int64_t c = 0; c < shape[0]; ++c) {
+    const ArrayView<const float> p = prediction.voxels.view().select(0, c);
+    const ArrayView<const float> g = truth.select(0, c);
+    const VoxelBox box = detail::object_box(p, g, params);
+    detail::match_objects(p, g, box, detail::voxel_volume(prediction), params).paint(box.of(out.view().select(0, c)));
+  }
+  return out;
 }
+
+namespace detail {
 
 /// The shortest text that reads back as the same number, as pandas writes it: "12.0", "0.1"; empty for NaN.
 [[nodiscard]] inline std::string csv_number(double value) {
@@ -201,34 +243,60 @@ namespace detail {
   return quoted + '"';
 }
 
-[[nodiscard]] inline std::size_t most_classes(const std::vector<EvaluationRow>& rows) {
-  std::size_t most = 0;
-  for (const auto& row : rows) most = std::max(most, row.classes.size());
-  return most;
-}
-
 }  // namespace detail
 
-/// The rows as the text of a CSV file: image_id, then the columns of class 0, class 1, …; a number that is not defined,
-/// or of a class that an image has not, is an empty field.
+/// A column of the evaluation.
+struct EvaluationColumn {
+  std::string metric;  ///< "dice", "ltpr_21-100vox"
+  std::size_t class_index = 0;
+
+  /// As in the file: "dice_class0".
+  [[nodiscard]] std::string name() const { return metric + "_class" + std::to_string(class_index); }
+  /// True for numbers of objects.
+  [[nodiscard]] bool is_count() const { return metric.starts_with("n_"); }
+  /// Its value in a row; NaN where it is not defined, or the row has no such class or range of sizes.
+  [[nodiscard]] double of(const EvaluationRow& row) const {
+    return class_index < row.classes.size() ? row.classes[class_index].value(metric) : undefined_score;
+  }
+};
+
+/// The columns of the rows: of class 0, class 1, …; of each `evaluation_columns`, then ltpr, n and lfdr of each range
+/// of sizes, in the order in which the rows have them.
+[[nodiscard]] inline std::vector<EvaluationColumn> columns_of(const std::vector<EvaluationRow>& rows) {
+  std::size_t classes = 0;
+  for (const auto& row : rows) classes = std::max(classes, row.classes.size());
+  std::vector<EvaluationColumn> out;
+  for (std::size_t c = 0; c < classes; ++c) {
+    for (const auto column : evaluation_columns) out.push_back({std::string(column), c});
+    std::vector<std::string> suffixes;
+    for (const auto& row : rows) {
+      if (c >= row.classes.size()) continue;
+      for (const auto& size : row.classes[c].by_size) {
+        if (std::find(suffixes.begin(), suffixes.end(), size.suffix) != suffixes.end()) continue;
+        suffixes.push_back(size.suffix);
+        for (const char* metric : {"ltpr", "n", "lfdr"}) out.push_back({metric + size.suffix, c});
+      }
+    }
+  }
+  return out;
+}
+
+/// The rows as the text of a CSV file: image_id, then `columns_of` the rows; a number that is not defined, or of a
+/// class that an image has not, is an empty field.
+///
+/// ivadomed's n of a range lacks the class, so that the last class overwrites the others; here it is
+/// "n_0-20vox_class0".
 [[nodiscard]] inline std::string evaluation_csv(const std::vector<EvaluationRow>& rows) {
-  const std::size_t classes = detail::most_classes(rows);
+  const std::vector<EvaluationColumn> columns = columns_of(rows);
   std::string out = "image_id";
-  for (std::size_t c = 0; c < classes; ++c)
-    for (std::size_t i = 0; i < evaluation_columns.size(); ++i) out += "," + detail::column_name(i, c);
+  for (const auto& column : columns) out += "," + column.name();
   out += "\n";
   for (const auto& row : rows) {
     out += detail::csv_text(row.image_id);
-    for (std::size_t c = 0; c < classes; ++c) {
-      if (c >= row.classes.size()) {
-        out.append(evaluation_columns.size(), ',');
-        continue;
-      }
-      const auto values = row.classes[c].values();
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const bool is_count = evaluation_columns[i] == "n_pred" || evaluation_columns[i] == "n_gt";
-        out += "," + (is_count ? std::to_string(static_cast<std::int64_t>(values[i])) : detail::csv_number(values[i]));
-      }
+    for (const auto& column : columns) {
+      const double value = column.of(row);
+      const bool whole = column.is_count() && !std::isnan(value);
+      out += "," + (whole ? std::to_string(static_cast<std::int64_t>(value)) : detail::csv_number(value));
     }
     out += "\n";
   }
@@ -242,35 +310,43 @@ inline void write_evaluation_csv(const std::string& path, const std::vector<Eval
   write_file_atomically(path, evaluation_csv(rows));
 }
 
-/// Mean and spread of one column over the images.
+/// Mean and spread of one column over the images. `tabulate` (results.hpp) has more, by contrast and subject.
 struct ColumnSummary {
   std::string column;                           ///< such as "dice_class0"
-  std::int64_t defined = 0;                     ///< images where it is not NaN
+  std::int64_t defined = 0;                     ///< images where it is a finite number
   double mean = undefined_score;                ///< NaN where there is none
   double standard_deviation = undefined_score;  ///< of the sample (n - 1); NaN for fewer than two images
 };
 
-/// Mean and spread of each column over the images where it is defined, in the order of the file.
+namespace detail {
+
+/// Mean and standard deviation of the finite ones of some values.
+[[nodiscard]] inline ColumnSummary mean_and_spread(std::string column, const std::vector<double>& values) {
+  ColumnSummary out{std::move(column)};
+  double sum = 0;
+  for (const double value : values) {
+    if (!std::isfinite(value)) continue;
+    sum += value;
+    ++out.defined;
+  }
+  const auto n = static_cast<double>(out.defined);
+  if (out.defined > 0) out.mean = sum / n;
+  double squares = 0;
+  for (const double value : values)
+    if (std::isfinite(value)) squares += (value - out.mean) * (value - out.mean);
+  if (out.defined > 1) out.standard_deviation = std::sqrt(squares / (n - 1));
+  return out;
+}
+
+}  // namespace detail
+
+/// Mean and spread of each column over the images where it is a finite number, in the order of the file.
 [[nodiscard]] inline std::vector<ColumnSummary> summarize(const std::vector<EvaluationRow>& rows) {
   std::vector<ColumnSummary> out;
-  const std::size_t classes = detail::most_classes(rows);
-  for (std::size_t c = 0; c < classes; ++c) {
-    for (std::size_t i = 0; i < evaluation_columns.size(); ++i) {
-      ColumnSummary summary{detail::column_name(i, c)};
-      std::vector<double> values;
-      for (const auto& row : rows)
-        if (c < row.classes.size() && !std::isnan(row.classes[c].values()[i]))
-          values.push_back(row.classes[c].values()[i]);
-      const auto n = static_cast<double>(values.size());
-      summary.defined = static_cast<std::int64_t>(values.size());
-      double sum = 0;
-      for (const double value : values) sum += value;
-      if (!values.empty()) summary.mean = sum / n;
-      double squares = 0;
-      for (const double value : values) squares += (value - summary.mean) * (value - summary.mean);
-      if (values.size() > 1) summary.standard_deviation = std::sqrt(squares / (n - 1));
-      out.push_back(std::move(summary));
-    }
+  for (const auto& column : columns_of(rows)) {
+    std::vector<double> values;
+    for (const auto& row : rows) values.push_back(column.of(row));
+    out.push_back(detail::mean_and_spread(column.name(), values));
   }
   return out;
 }

@@ -9,11 +9,14 @@
 
 namespace ivado {
 
+struct UncertaintyMaps;  // uncertainty/maps.hpp
+
 /// The prediction of a whole case on the grid of its image file.
 struct Prediction {
-  Array<float> voxels;                        ///< [class, i, j, k], in [0, 1]
-  std::array<double, 3> spacing_mm{1, 1, 1};  ///< along i, j, k
-  bool is_mask = false;                       ///< true once every value is 0 or 1: it is then stored as uint8
+  Array<float> voxels;                           ///< [class, i, j, k], in [0, 1]
+  std::array<double, 3> spacing_mm{1, 1, 1};     ///< along i, j, k
+  bool is_mask = false;                          ///< true once every value is 0 or 1: it is then stored as uint8
+  const UncertaintyMaps* uncertainty = nullptr;  ///< of the same image, where it is estimated; somebody else's
 };
 
 /// Works on a whole prediction, in place.

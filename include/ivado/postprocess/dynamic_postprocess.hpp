@@ -17,6 +17,7 @@
 #include "postprocess.hpp"
 #include "remove_noise.hpp"
 #include "remove_small.hpp"
+#include "threshold_uncertainty.hpp"
 
 namespace ivado {
 
@@ -106,8 +107,8 @@ class DynamicPostProcess {
 };
 
 /// Every step that ivado has: what the general program chooses from.
-using AnyPostProcess =
-    DynamicPostProcess<RemoveNoise, KeepLargest, Binarize, BinarizeMaxPooling, FillHoles, RemoveSmall>;
+using AnyPostProcess = DynamicPostProcess<RemoveNoise, KeepLargest, Binarize, BinarizeMaxPooling, FillHoles,
+                                          RemoveSmall, ThresholdUncertainty>;
 
 static_assert(PostStep<AnyPostProcess>);
 

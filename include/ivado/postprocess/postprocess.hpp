@@ -32,8 +32,8 @@ struct NamedStep {
 
 /// The steps of a section `postprocessing` that do something, in order.
 ///
-/// The step "uncertainty" does not exist in ivado yet. It is passed over where it is switched off by a negative `thr`,
-/// as in the configuration that ivadomed ships.
+/// The step "uncertainty" is passed over where a program does not have it and it is switched off by a negative `thr`, as
+/// in the configuration that ivadomed ships.
 /// @param names  the steps that can be named
 /// @throws Error (usage) if the section is not an object, or for a name that is not among `names`
 [[nodiscard]] inline std::vector<NamedStep> named_steps(const Json& section, const std::string& path,
@@ -52,8 +52,8 @@ struct NamedStep {
           step.is_object() && step.contains("thr") && step["thr"].is_number() && step["thr"].get<double>() < 0;
       if (off) continue;
       throw usage_error("reading the configuration key " + here,
-                        "the post-processing step uncertainty does not exist in ivado yet",
-                        "leave it out or set its thr to -1");
+                        "this program does not have the post-processing step uncertainty",
+                        "leave it out or set its thr to -1; this program has " + listed(names));
     }
     throw usage_error("reading the configuration key " + here, "there is no such post-processing step",
                       (names.empty() ? "" : "did you mean \"" + nearest(item.key(), names) + "\"? ") +
