@@ -1,5 +1,6 @@
 // The training loop on data made in memory: it learns, reports, stops early, keeps the best, hands on conditions,
-// weighs coarser predictions, and names a loss that is not finite. Frozen nets are in transfer_test.cpp.
+// weighs coarser predictions, clips gradients, mixes samples, and names what is not finite. Frozen nets are in
+// transfer_test.cpp, resumed trainings in checkpoint_test.cpp.
 #include <algorithm>
 #include <ivado/data/case.hpp>
 #include <ivado/loss/dice_loss.hpp>
@@ -76,7 +77,14 @@ class Squares {
 struct Record {
   std::vector<EpochSummary> epochs;
   std::int64_t batches = 0;
-  void on_batch(const EpochSummary&, std::int64_t, std::int64_t, double) { ++batches; }
+  bool has_running_times = true;
+  double last_s = 0;
+  void on_batch(const EpochSummary& summary, std::int64_t done, std::int64_t, double) {
+    ++batches;
+    if (done == 1) last_s = 0;
+    has_running_times = has_running_times && summary.waiting_s == 0.25 && summary.seconds > last_s;
+    last_s = summary.seconds;
+  }
   void on_epoch(const EpochSummary& summary) { epochs.push_back(summary); }
 };
 
@@ -112,6 +120,7 @@ TEST_CASE("Training learns, and is the same twice", "[train]") {
   CHECK(summary.best_epoch >= 1);
   CHECK(first.epochs[static_cast<std::size_t>(summary.best_epoch - 1)].is_best);
   CHECK(first.epochs[0].waiting_s == Approx(0.5));
+  CHECK(first.has_running_times);
   CHECK(first.epochs[0].learning_rate == Approx(0.01));
   Record again;
   (void)run(options, again, Squares(4), &validation);
@@ -199,6 +208,7 @@ namespace {
 /// Stands for a net that predicts zeros at three resolutions.
 struct ThreeSizes {
   void train(bool) {}
+  [[nodiscard]] std::vector<at::Tensor> trained() const { return {}; }
   [[nodiscard]] at::Tensor forward(const at::Tensor& image, const at::Tensor& = {}, const RandomKey& = {}) {
     return at::zeros_like(image);
   }
@@ -261,4 +271,114 @@ TEST_CASE("A model with deep supervision learns, its coarser heads as well", "[t
   const FitSummary summary = run_model(net, Squares(4, false, false, 16), &validation, 40);
   CHECK(summary.epochs.back().validation_loss < -0.8);
   CHECK_FALSE(at::equal(before, head));
+}
+
+namespace {
+
+/// Its value is 0, its gradient none: the root of 0 has an infinite slope, times 0.
+struct BrokenGradient {
+  struct Params {
+    static constexpr auto fields() { return ivado::fields(); }
+  };
+  static constexpr std::string_view name = "BrokenGradient";
+  at::Tensor operator()(const at::Tensor& prediction, const at::Tensor&) const {
+    return at::sqrt(prediction * 0).sum();
+  }
+};
+
+FitSummary fit_broken(Record& record, double clip) {
+  auto net = make_net();
+  Adam adam({}, net.trained());
+  NoProfiler profiler;
+  Squares training(1);
+  FitOptions options;
+  options.epochs = 2;
+  options.clip_gradients = clip;
+  return fit(net, BrokenGradient(), adam, CosineAnnealing({}, 0.01, 2), profiler, training,
+             static_cast<Squares*>(nullptr), options, record);
+}
+
+}  // namespace
+
+TEST_CASE("A weight that is not finite ends the epoch before its state is told", "[train]") {
+  Record record;
+  CHECK_THROWS_WITH(fit_broken(record, 0), Contains("training, epoch 1, batch 1: a weight is not finite") &&
+                                               Contains("learning rate 0.01") && Contains("sub-square slice 0"));
+  CHECK(record.epochs.empty());
+}
+
+TEST_CASE("Gradients that are not finite are not clipped but named", "[train]") {
+  Record record;
+  CHECK_THROWS_WITH(fit_broken(record, 1), Contains("epoch 1, batch 1: the norm of the gradients is") &&
+                                               Contains("learning rate 0.01") && Contains("sub-square slice 0"));
+}
+
+TEST_CASE("Clipped gradients bound the step", "[train]") {
+  // A step of plain gradient descent is rate times gradient, whose norm over all tensors is at most the limit.
+  const double rate = 0.5;
+  const double limit = GENERATE(1e-3, 1e-2);
+  auto net = make_net();
+  SGD::Params plain;
+  plain.momentum = 0;
+  plain.nesterov = false;
+  plain.weight_decay = 0;
+  SGD sgd(plain, net.trained());
+  std::vector<at::Tensor> before;
+  for (const auto& tensor : net.trained()) before.push_back(tensor.detach().clone());
+  NoProfiler profiler;
+  Squares training(1);
+  FitOptions options;
+  options.epochs = 1;
+  options.clip_gradients = limit;
+  Record record;
+  (void)fit(net, DiceLoss(), sgd, CosineAnnealing({}, rate, 1), profiler, training, static_cast<Squares*>(nullptr),
+            options, record);
+  double squares = 0;
+  for (std::size_t i = 0; i < before.size(); ++i)
+    squares += (net.trained()[i].detach() - before[i]).pow(2).sum(at::kDouble).item<double>();
+  // rel 1e-2: weights of size 1 in float32 move by 1e-4 or so
+  CHECK(std::sqrt(squares) == Approx(rate * limit).epsilon(1e-2));
+}
+
+namespace {
+
+/// A linear loss that keeps the labels it is given.
+struct Keeping {
+  struct Params {
+    static constexpr auto fields() { return ivado::fields(); }
+  };
+  static constexpr std::string_view name = "Keeping";
+  std::vector<at::Tensor>* labels;
+  at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+    labels->push_back(target.detach().clone());
+    return (prediction * target).mean();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Mixup softens the labels of training and leaves those of validation", "[train]") {
+  std::vector<at::Tensor> labels;
+  auto net = make_net();
+  Adam adam({}, net.trained());
+  NoProfiler profiler;
+  Squares training(1);
+  Squares validation(1);
+  FitOptions options;
+  options.epochs = 3;
+  options.seed = 4;
+  options.mixup_alpha = 1;
+  Record record;
+  (void)fit(net, Keeping{&labels}, adam, CosineAnnealing({}, 0.01, 3), profiler, training, &validation, options,
+            record);
+  REQUIRE(labels.size() == 6);  // training and validation in turn, the same batch in each
+  for (std::uint32_t epoch = 1; epoch <= 3; ++epoch) {
+    const auto& mixed = labels[2 * (epoch - 1)];
+    const auto& plain = labels[2 * (epoch - 1) + 1];
+    CHECK((plain * (1 - plain)).abs().max().item<double>() == 0);
+    const Mixup mixup = draw_mixup(1, 4, {4, epoch, 0, 0});
+    const auto expected =
+        mixup.lambda * plain + (1 - mixup.lambda) * plain.index_select(0, at::tensor(mixup.partner, at::kLong));
+    CHECK(at::allclose(mixed, expected, 0, 1e-6));  // one rounding of float32 near 1
+  }
 }

@@ -1,19 +1,19 @@
-// What a run says to people: lines on the terminal and in the log file, and a progress bar where there is a terminal.
+// What a run says to people: lines on the terminal and in the log file, a progress bar, and the numbers of each epoch.
 #pragma once
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "../error.hpp"
+#include "progress.hpp"
 
 namespace ivado {
 
@@ -21,13 +21,52 @@ namespace ivado {
 ///
 /// Requirements: `open(path)` begins a log file; `info(line)`, `warning(line)`; `progress(what, done, total, note)`.
 /// Law: `info` and `warning` lose no line.
-/// Models: ConsoleLogger, QuietLogger.
+/// Models: ConsoleLogger, QuietLogger, LogFiles, TensorBoardLogger; Loggers is several in one.
 template <class T>
 concept Logger = std::default_initializable<T> && requires(T& logger, const std::string& text, std::int64_t n) {
   logger.open(text);
   logger.info(text);
   logger.warning(text);
   logger.progress(text, n, n, text);
+};
+
+/// One epoch, as logs show it.
+struct EpochRecord {
+  int epoch = 0;                                                      ///< from 1
+  double learning_rate = 0;                                           ///< at its beginning
+  double training_loss = 0;                                           ///< mean over samples
+  double validation_loss = std::numeric_limits<double>::quiet_NaN();  ///< mean over samples; NaN without validation
+  double seconds = 0;                                                 ///< wall time of training and validation
+  double waiting_s = 0;                                               ///< of it spent waiting for data
+  bool is_best = false;                                               ///< the best state so far
+  /// Further numbers by name, in the order in which they are shown: losses and metrics of classes, such as
+  /// "val_dice_class0". NaN: not defined in this epoch.
+  std::vector<std::pair<std::string, double>> values{};
+
+  /// Share of the time spent waiting for data, in [0, 1].
+  [[nodiscard]] double waiting_share() const noexcept { return seconds > 0 ? waiting_s / seconds : 0; }
+};
+
+/// A logger that also keeps the numbers of each epoch.
+///
+/// Requirements: those of Logger; `begin_training(epochs_done)` after `open` and before the first epoch, 0 for a new
+/// training; `epoch(record)` after each epoch.
+/// Laws: with the first epoch after `begin_training(n)`, nothing is left to be seen of an earlier run's epochs later
+/// than n; before `begin_training` nothing of an earlier run is touched.
+/// Models: LogFiles, TensorBoardLogger, Loggers.
+template <class T>
+concept EpochLogger = Logger<T> && requires(T& logger, const EpochRecord& record) {
+  logger.begin_training(record.epoch);
+  logger.epoch(record);
+};
+
+/// A logger that also keeps pictures.
+///
+/// Requirements: those of Logger; `image(tag, epoch, png)` with the bytes of a whole PNG file.
+/// Models: TensorBoardLogger, Loggers.
+template <class T>
+concept ImageLogger = Logger<T> && requires(T& logger, const std::string& tag, std::string_view png) {
+  logger.image(tag, 1, png);
 };
 
 /// Says nothing.
@@ -40,15 +79,9 @@ class QuietLogger {
 };
 
 /// Lines to standard output and the log file, warnings to standard error and the log file; the progress bar to
-/// standard error
-/// if that is a terminal.
+/// standard error.
 class ConsoleLogger {
  public:
-  ConsoleLogger() = default;
-  ConsoleLogger(const ConsoleLogger&) = delete;
-  ConsoleLogger& operator=(const ConsoleLogger&) = delete;
-  ~ConsoleLogger() { erase_bar(); }
-
   /// Begins the log file, or goes on with it.
   /// @throws Error (internal) if it cannot be written
   void open(const std::string& path) {
@@ -57,53 +90,23 @@ class ConsoleLogger {
       throw internal_error("opening the log " + path, "it cannot be written", "check the permissions of its folder");
   }
   void info(const std::string& line) {
-    erase_bar();
+    bar_.erase();
     std::cout << line << std::endl;
     if (file_.is_open()) file_ << line << std::endl;
   }
   void warning(const std::string& line) {
-    erase_bar();
+    bar_.erase();
     std::cerr << "warning: " << line << std::endl;
     if (file_.is_open()) file_ << "warning: " << line << std::endl;
   }
-  /// Draws the bar: at most ten times a second, and at the end.
+  /// Draws the bar, see ProgressBar.
   void progress(const std::string& what, std::int64_t done, std::int64_t total, const std::string& note) {
-    if (!is_terminal_ || total < 1) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (done == 1 || bar_width_ == 0) begin_ = now;
-    if (bar_width_ != 0 && done < total && now - drawn_ < std::chrono::milliseconds(100)) return;
-    drawn_ = now;
-    constexpr std::int64_t cells = 30;
-    const std::int64_t full = std::clamp<std::int64_t>(cells * done / total, 0, cells);
-    std::string bar = "\r" + what + " [" + std::string(static_cast<std::size_t>(full), '#') +
-                      std::string(static_cast<std::size_t>(cells - full), '.') + "] " + std::to_string(done) + "/" +
-                      std::to_string(total);
-    if (done > 1 && done < total) {
-      const double left = std::chrono::duration<double>(now - begin_).count() / static_cast<double>(done - 1) *
-                          static_cast<double>(total - done);
-      bar += ", " + std::to_string(static_cast<std::int64_t>(left + 0.5)) + " s left";
-    }
-    if (!note.empty()) bar += ", " + note;
-    const std::size_t width = bar.size();
-    if (width < bar_width_) bar.append(bar_width_ - width, ' ');
-    bar_width_ = width;
-    std::fputs(bar.c_str(), stderr);
-    std::fflush(stderr);
+    bar_.show({what, done, total, note});
   }
 
  private:
-  void erase_bar() {
-    if (bar_width_ == 0) return;
-    std::fputs(("\r" + std::string(bar_width_, ' ') + "\r").c_str(), stderr);
-    std::fflush(stderr);
-    bar_width_ = 0;
-  }
-
   std::ofstream file_;
-  bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::size_t bar_width_ = 0;
-  std::chrono::steady_clock::time_point begin_{};
-  std::chrono::steady_clock::time_point drawn_{};
+  ProgressBar bar_{stderr};
 };
 
 static_assert(Logger<ConsoleLogger> && Logger<QuietLogger>);

@@ -1,4 +1,5 @@
-// The training loop: epochs of mini-batches, validation after each, the best state, early stopping.
+// The training loop: epochs of mini-batches, validation after each, the best state, early stopping; from the beginning
+// or from where an earlier run was.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -18,6 +19,7 @@
 #include "../loss/concept.hpp"
 #include "../profile/profiler.hpp"
 #include "../random.hpp"
+#include "mixup.hpp"
 #include "optimizer.hpp"
 #include "scheduler.hpp"
 #include "tensor.hpp"
@@ -30,8 +32,10 @@ struct FitOptions {
   int patience = 50;  ///< epochs in a row without improvement after which training stops
   double epsilon =
       0.001;  ///< an improvement is a fall of the validation loss by more than so many percent of the best one
-  std::uint64_t seed = 0;  ///< of the dropout masks
+  std::uint64_t seed = 0;  ///< of the dropout masks and of mixup
   at::Device device{at::kCPU};
+  double clip_gradients = 0;  ///< the largest norm of all gradients together; 0: any
+  double mixup_alpha = 0;     ///< of the Beta distribution that blends training samples, see `draw_mixup`; 0: none
 };
 
 /// One epoch.
@@ -41,8 +45,8 @@ struct EpochSummary {
   double training_loss = 0;  ///< mean over samples
   double validation_loss =
       std::numeric_limits<double>::quiet_NaN();  ///< mean over samples; NaN without validation data
-  double seconds = 0;                            ///< wall time of training and validation
-  double waiting_s = 0;                          ///< of it spent waiting for data
+  double seconds = 0;                            ///< wall time of training and validation, so far
+  double waiting_s = 0;                          ///< of it spent waiting for data, so far
   bool is_best = false;                          ///< the best state so far
 };
 
@@ -53,7 +57,22 @@ struct FitSummary {
   bool stopped_early = false;
 };
 
+/// Where a training is after some epochs, beside the net and the optimiser: all that the next epoch depends on.
+struct TrainingState {
+  std::uint64_t seed = 0;                                 ///< that of FitOptions
+  std::vector<EpochSummary> epochs;                       ///< those that are done
+  double best = std::numeric_limits<double>::infinity();  ///< the lowest validation loss, or training loss without
+                                                          ///< validation data
+  int best_epoch = 0;                                     ///< its epoch; 0: none
+  /// What the next improvement is measured against by early stopping.
+  double reference = std::numeric_limits<double>::infinity();
+  int without_improvement = 0;  ///< epochs in a row
+};
+
 /// Is told what happens. Both functions may do nothing.
+///
+/// With a third one, `on_state(const TrainingState&)`, it is also told the state after each epoch, last of all: with
+/// net and optimiser it makes a checkpoint.
 template <class T>
 concept FitObserver = requires(T& observer, const EpochSummary& summary, std::int64_t n, double loss) {
   observer.on_batch(summary, n, n, loss);  ///< epoch, batches done, batches an epoch, loss of the last one
@@ -78,21 +97,36 @@ class MeanLoss {
   std::int64_t samples_ = 0;
 };
 
-/// @throws Error (data) that names epoch, batch, learning rate and cases
+/// The error of a value that is not finite, with epoch, batch, learning rate and cases.
+/// @param found  such as "the loss is nan"
 template <class Data>
-void require_finite(double loss, const EpochSummary& summary, std::int64_t batch, const std::vector<Origin>& origins,
-                    const Data& data, const char* what) {
-  if (std::isfinite(loss)) return;
+[[nodiscard]] Error not_finite(const std::string& found, const EpochSummary& summary, std::int64_t batch,
+                               const std::vector<Origin>& origins, const Data& data, const char* what) {
   std::string cases;
   for (const auto& origin : origins) {
     const std::string one =
         data.dataset().case_of(static_cast<std::size_t>(origin.volume)).id + " slice " + std::to_string(origin.slice);
     if (cases.size() < 400) cases += (cases.empty() ? "" : ", ") + one;
   }
-  throw data_error(
+  return data_error(
       std::string(what) + ", epoch " + std::to_string(summary.epoch) + ", batch " + std::to_string(batch + 1),
-      "the loss is " + std::to_string(loss) + " at learning rate " + text(summary.learning_rate) + " for " + cases,
+      found + " at learning rate " + text(summary.learning_rate) + " for " + cases,
       "look at these images and labels, or lower initial_lr; the last good state is kept");
+}
+
+/// @throws Error (data) that names epoch, batch, learning rate and cases
+template <class Data>
+void require_finite(double loss, const EpochSummary& summary, std::int64_t batch, const std::vector<Origin>& origins,
+                    const Data& data, const char* what) {
+  if (!std::isfinite(loss))
+    throw not_finite("the loss is " + std::to_string(loss), summary, batch, origins, data, what);
+}
+
+/// False if a number of one of the tensors is infinite or none.
+[[nodiscard]] inline bool all_finite(const std::vector<at::Tensor>& tensors) {
+  for (const auto& tensor : tensors)
+    if (!at::isfinite(tensor.detach()).all().item<bool>()) return false;
+  return true;
 }
 
 /// The loss of a prediction and of its coarser companions (deep supervision), whose labels are those of the nearest
@@ -121,28 +155,38 @@ template <class LossFunction>
 
 /// Trains a net.
 ///
-/// A net whose layers are all frozen is run as in a training and not changed. Order within a batch: forward, loss, gradients forgotten, backward, step; the rate of the schedule is set before
-/// each step.
+/// Order within a batch: mixup, forward, loss, gradients forgotten, backward, gradients clipped, step; the rate of the
+/// schedule is set before each step. A net whose layers are all frozen is run as in a training and not changed.
 /// Validation runs in evaluation mode without gradients. The best state is the one with the lowest validation loss, or
-/// with
-/// the lowest training loss where there is no validation data.
+/// with the lowest training loss where there is no validation data.
 /// @param training    batches in a new order each epoch: `start(epoch)`, `next()`, `batches()`, `waited_s()`,
 ///                    `recycle(batch)`, `dataset()`
 /// @param validation  the same, or null
-/// @throws Error (data) if a loss is not finite, naming epoch, batch, learning rate and cases
+/// @param state       where an earlier run was, with net and optimiser restored to that moment (`load_checkpoint`):
+///                    the training goes on as that run would have, bit for bit. By default it begins.
+/// @throws Error (data) if a loss, the norm of clipped gradients or, after the last batch of an epoch, a weight is not
+///         finite, naming epoch, batch, cases and learning rate; the observer is not told of that epoch
+/// @throws Error (usage) if the seed is not that of `state`
 template <class Net, Loss LossFunction, Optimizer Optimiser, Scheduler Schedule, Profiler Profile, class Data,
           FitObserver Observer>
 FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer, const Schedule& schedule,
-               Profile& profiler, Data& training, Data* validation, const FitOptions& options, Observer& observer) {
+               Profile& profiler, Data& training, Data* validation, const FitOptions& options, Observer& observer,
+               TrainingState state = {}) {
   using Clock = std::chrono::steady_clock;
-  FitSummary result;
-  double best = std::numeric_limits<double>::infinity();
-  double reference = std::numeric_limits<double>::infinity();  // what the next improvement is measured against
-  int without_improvement = 0;
-  for (int epoch = 1; epoch <= options.epochs; ++epoch) {
+  if (!state.epochs.empty() && state.seed != options.seed)
+    throw usage_error("resuming the training after epoch " + std::to_string(state.epochs.back().epoch),
+                      "its seed was " + std::to_string(state.seed) + ", now it is " + std::to_string(options.seed),
+                      "resume with the same seed");
+  state.seed = options.seed;
+  bool stopped_early = false;
+  const std::vector<at::Tensor> trained = net.trained();
+  for (int epoch = state.epochs.empty() ? 1 : state.epochs.back().epoch + 1; epoch <= options.epochs; ++epoch) {
+    stopped_early = !state.epochs.empty() && state.without_improvement >= options.patience;
+    if (stopped_early) break;
     EpochSummary summary;
     summary.epoch = epoch;
     const auto begin = Clock::now();
+    const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
     const auto batches = static_cast<std::int64_t>(training.batches());
     summary.learning_rate = schedule.learning_rate({epoch - 1, 0, batches});
     detail::MeanLoss training_loss;
@@ -152,19 +196,33 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       training.start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = training.next(); ++batch) {
         const std::int64_t samples = loaded->batch.size();
-        const DeviceBatch data = on_device(loaded->batch, options.device);
-        const RandomKey dropout{options.seed, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(batch), 0};
-        const at::Tensor loss = detail::supervised_loss(
-            loss_function, net.forward_supervised(data.image, data.condition, dropout), data.label);
+        const auto& origins = loaded->batch.origins;
+        const RandomKey key{options.seed, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(batch), 0};
+        DeviceBatch data = on_device(loaded->batch, options.device);
+        if (options.mixup_alpha != 0) mix(data, draw_mixup(options.mixup_alpha, samples, key));
+        const at::Tensor loss =
+            detail::supervised_loss(loss_function, net.forward_supervised(data.image, data.condition, key), data.label);
         const auto value = loss.template item<double>();
-        detail::require_finite(value, summary, batch, loaded->batch.origins, training, "training");
+        detail::require_finite(value, summary, batch, origins, training, "training");
         optimizer.zero_gradients();
         if (loss.requires_grad()) {
           loss.backward();
+          if (options.clip_gradients > 0) {
+            const double norm = clip_gradients(trained, options.clip_gradients);
+            if (!std::isfinite(norm))
+              throw detail::not_finite("the norm of the gradients is " + std::to_string(norm), summary, batch, origins,
+                                       training, "training");
+          }
           optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
         }
+        // Weights that are not finite show in the next loss; behind the last batch there may be none.
+        if (batch + 1 == batches && !detail::all_finite(trained))
+          throw detail::not_finite("a weight is not finite after the step", summary, batch, origins, training,
+                                   "training");
         training_loss.add(value, samples);
         training.recycle(std::move(loaded->batch));
+        summary.waiting_s = training.waited_s();
+        summary.seconds = seconds();
         observer.on_batch(summary, batch + 1, batches, value);
       }
       summary.training_loss = training_loss.value();
@@ -188,24 +246,21 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       summary.waiting_s += validation->waited_s();
     }
     const double judged = validation != nullptr ? summary.validation_loss : summary.training_loss;
-    summary.is_best = judged < best;
+    summary.is_best = judged < state.best;
     if (summary.is_best) {
-      best = judged;
-      result.best_epoch = epoch;
+      state.best = judged;
+      state.best_epoch = epoch;
     }
-    summary.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    summary.seconds = seconds();
     observer.on_epoch(summary);
-    result.epochs.push_back(summary);
-    const bool improved =
-        !std::isfinite(reference) || 100 * (reference - judged) > options.epsilon * std::abs(reference);
-    without_improvement = improved ? 0 : without_improvement + 1;
-    if (improved) reference = judged;
-    if (without_improvement >= options.patience && epoch < options.epochs) {
-      result.stopped_early = true;
-      break;
-    }
+    state.epochs.push_back(summary);
+    const bool improved = !std::isfinite(state.reference) ||
+                          100 * (state.reference - judged) > options.epsilon * std::abs(state.reference);
+    state.without_improvement = improved ? 0 : state.without_improvement + 1;
+    if (improved) state.reference = judged;
+    if constexpr (requires { observer.on_state(std::as_const(state)); }) observer.on_state(std::as_const(state));
   }
-  return result;
+  return {std::move(state.epochs), state.best_epoch, stopped_early};
 }
 
 }  // namespace ivado
