@@ -96,7 +96,7 @@ TEST_CASE("HeMIS refuses names and numbers of contrasts that disagree", "[unit]"
   params.contrasts = {"T1w", "T2w", "T2star"};
   CHECK_THROWS_WITH(HeMISUnet<2>(params, {2, 1, 3}),
                     Contains("3 contrasts are named") && Contains("2 channels") && Contains("HeMISUnet.contrasts"));
-  CHECK_THROWS_WITH(HeMISUnet<2>({}, {3, 1, 3}), Contains("contrasts 3") && Contains("its type has 2"));
+  CHECK_THROWS_WITH(HeMISUnet<2>({}, {3, 1, 3}), Contains("input channels 3") && Contains("its type has 2"));
   CHECK_THROWS_WITH(HeMISUnet<2>({}, {2, 1, 2}), Contains("depth 2"));
   HeMISUnet<2, 1>::Params small;
   small.n_filters = 1;

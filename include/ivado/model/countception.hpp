@@ -82,7 +82,7 @@ class CountceptionBranches {
 /// Input [N, In, height, width]; output [N, Classes, height, width], which nothing holds within [0, 1]: it comes from a
 /// leaky ReLU.
 template <int In = 1, int Classes = 1>
-class Countception {
+class Countception : public ModelBase<CountceptionParams> {
  public:
   using Params = CountceptionParams;
   static constexpr std::string_view name = "Countception";
@@ -94,10 +94,8 @@ class Countception {
 
   /// @param shape  the numbers that the type leaves open; where the type has them, they must agree. `depth` is not read
   /// @throws Error (usage) if they do not
-  explicit Countception(const Params& params, const NetworkShape& shape = default_shape())
-      : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
+  explicit Countception(const Params& params, const NetworkShape& shape = default_shape()) : ModelBase(params, shape) {
+    detail::require_shape(name, {In, Classes, dynamic}, shape);
     const nn::Scope root(list_);
     int blocks = 0;
     const auto add_block = [&](std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t padding = 0,
@@ -131,11 +129,6 @@ class Countception {
     return {In > 0 ? In : 1, Classes > 0 ? Classes : 1};
   }
 
-  /// The parameters and buffers, in the order of ivadomed's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
-
   /// The forward, on any interpreter.
   template <nn::Interpreter On>
   [[nodiscard]] typename On::Value forward(On& on, const typename On::Value& input) const {
@@ -145,9 +138,6 @@ class Countception {
   }
 
  private:
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::vector<std::variant<nn::Block, nn::CountceptionBranches>> layers_;
 };
 

@@ -119,7 +119,7 @@ class DenseNetLayer {
 /// Input [N, In, height, width] of 29×29 or more, which leaves one voxel at the end; output [N, Classes] in [0, 1]:
 /// softmax over background (number 0) and classes, of which the background is dropped.
 template <int Layers = 121, int In = 1, int Classes = 1>
-class DenseNet {
+class DenseNet : public ModelBase<DenseNetParams> {
   static constexpr detail::DenseNetPlan plan = detail::densenet_plan(Layers);
   static_assert(plan.layers > 0, "ivado: DenseNet<Layers> exists for 121, 161, 169 and 201 layers");
 
@@ -134,10 +134,8 @@ class DenseNet {
 
   /// @param shape  the numbers that the type leaves open; where the type has them, they must agree. `depth` is not read
   /// @throws Error (usage) if they do not
-  explicit DenseNet(const Params& params, const NetworkShape& shape = default_shape())
-      : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
+  explicit DenseNet(const Params& params, const NetworkShape& shape = default_shape()) : ModelBase(params, shape) {
+    detail::require_shape(name, {In, Classes, dynamic}, shape);
     const nn::Scope root(list_);
     const nn::Scope features = root.child("features");
     nn::BlockOptions stem;
@@ -174,11 +172,6 @@ class DenseNet {
     return {In > 0 ? In : 1, Classes > 0 ? Classes : 1};
   }
 
-  /// The parameters and buffers, in the order of torchvision's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
-
   /// The forward, on any interpreter.
   template <nn::Interpreter On>
   [[nodiscard]] typename On::Value forward(On& on, const typename On::Value& input) const {
@@ -193,9 +186,6 @@ class DenseNet {
   }
 
  private:
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::optional<nn::Block> stem_;
   std::vector<std::vector<nn::DenseNetLayer>> blocks_;
   std::vector<nn::DenseNetConvolution> transitions_;

@@ -11,6 +11,19 @@
 
 namespace ivado {
 
+/// The parameters of `FiLMedUnet`.
+struct FiLMedUnetParams : UnetParams {
+  std::vector<int> film_layers;  ///< 2 depth + 2 of them: encoder levels, bottom, decoder levels, last convolution
+
+  static constexpr auto fields() {
+    return hana::concat(UnetParams::fields(),
+                        ivado::fields(field<"film_layers", &FiLMedUnetParams::film_layers>(
+                            "1 for each place with a FiLM layer: levels down, bottom, levels up, last convolution; "
+                            "empty: behind each",
+                            within(0, 1))));
+  }
+};
+
 /// U-Net with FiLM layers (Perez et al. 2018, arXiv:1709.07871; in the spinal cord: Lemay et al. 2021, arXiv:2102.09582).
 ///
 /// The structure is that of `Unet`; each place of `film_layers` that is 1 has a FiLM layer behind it. All FiLM layers
@@ -21,21 +34,11 @@ namespace ivado {
 /// @tparam Dim, Depth, In, Classes  as of `Unet`
 /// Input [N, In, spatial…] and the condition [N, conditions]; output [N, Classes, spatial…] in [0, 1].
 template <int Dim, int Depth = 3, int In = 1, int Classes = 1>
-class FiLMedUnet {
+class FiLMedUnet : public ModelBase<FiLMedUnetParams> {
   static_assert(Dim == 2 || Dim == 3, "ivado: FiLMedUnet<Dim> exists for 2 and 3 dimensions");
 
  public:
-  struct Params : UnetParams {
-    std::vector<int> film_layers;  ///< 2 depth + 2 of them: encoder levels, bottom, decoder levels, last convolution
-
-    static constexpr auto fields() {
-      return hana::concat(UnetParams::fields(),
-                          ivado::fields(field<"film_layers", &Params::film_layers>(
-                              "1 for each place with a FiLM layer: levels down, bottom, levels up, last convolution; "
-                              "empty: behind each",
-                              within(0, 1))));
-    }
-  };
+  using Params = FiLMedUnetParams;
 
   static constexpr std::string_view name = "FiLMedUnet";
   static constexpr int dimension = Dim;
@@ -47,10 +50,8 @@ class FiLMedUnet {
 
   /// @param shape  the numbers that the type leaves open, and the length of the condition
   /// @throws Error (usage) if they disagree with the type, there is no condition, or `film_layers` has another length
-  FiLMedUnet(const Params& params, const NetworkShape& shape) : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
-    detail::require_number(name, "depth", Depth, shape.depth);
+  FiLMedUnet(const Params& params, const NetworkShape& shape) : ModelBase(params, shape) {
+    detail::require_shape(name, {In, Classes, Depth}, shape);
     const auto places = static_cast<std::size_t>(2 * shape.depth + 2);
     if (params_.film_layers.empty()) params_.film_layers.assign(places, 1);
     if (params_.film_layers.size() != places)
@@ -68,10 +69,6 @@ class FiLMedUnet {
     decoder_.emplace(root.child("decoder"), Dim, params_.channels(shape.classes), shape.depth, params_, films);
   }
 
-  /// The parameters and buffers, in the order of ivadomed's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
   /// Length of the condition.
   [[nodiscard]] int conditions() const noexcept { return shape_.conditions; }
 
@@ -83,9 +80,6 @@ class FiLMedUnet {
   }
 
  private:
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::optional<nn::UnetEncoder> encoder_;
   std::optional<nn::UnetDecoder> decoder_;
 };

@@ -11,6 +11,17 @@
 
 namespace ivado {
 
+/// The parameters of `HeMISUnet`.
+struct HeMISUnetParams : UnetParams {
+  std::vector<std::string> contrasts;  ///< in the order of the channels; they name the encoders' parameters
+
+  static constexpr auto fields() {
+    return hana::concat(UnetParams::fields(),
+                        ivado::fields(field<"contrasts", &HeMISUnetParams::contrasts>(
+                            "contrasts that the model may be given, in the order of its channels; empty: numbers")));
+  }
+};
+
 /// U-Net with one encoder a contrast whose maps are fused by their mean and variance (Havaei et al. 2016,
 /// arXiv:1607.05194).
 ///
@@ -25,19 +36,11 @@ namespace ivado {
 /// @tparam Contrasts  input channels, one a contrast, or `dynamic`
 /// Input [N, Contrasts, spatial…] and the presence [N, Contrasts] of 0 and 1; output [N, Classes, spatial…] in [0, 1].
 template <int Dim, int Depth = 3, int Contrasts = 2, int Classes = 1>
-class HeMISUnet {
+class HeMISUnet : public ModelBase<HeMISUnetParams> {
   static_assert(Dim == 2 || Dim == 3, "ivado: HeMISUnet<Dim> exists for 2 and 3 dimensions");
 
  public:
-  struct Params : UnetParams {
-    std::vector<std::string> contrasts;  ///< in the order of the channels; they name the encoders' parameters
-
-    static constexpr auto fields() {
-      return hana::concat(UnetParams::fields(),
-                          ivado::fields(field<"contrasts", &Params::contrasts>(
-                              "contrasts that the model may be given, in the order of its channels; empty: numbers")));
-    }
-  };
+  using Params = HeMISUnetParams;
 
   static constexpr std::string_view name = "HeMISUnet";
   static constexpr int dimension = Dim;
@@ -49,10 +52,8 @@ class HeMISUnet {
 
   /// @param shape  the numbers that the type leaves open
   /// @throws Error (usage) if they disagree with the type or the names of the contrasts
-  HeMISUnet(const Params& params, const NetworkShape& shape) : params_(params), shape_(shape) {
-    detail::require_number(name, "contrasts", Contrasts, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
-    detail::require_number(name, "depth", Depth, shape.depth);
+  HeMISUnet(const Params& params, const NetworkShape& shape) : ModelBase(params, shape) {
+    detail::require_shape(name, {Contrasts, Classes, Depth}, shape);
     if (params_.contrasts.empty())
       for (int k = 0; k < shape.in_channels; ++k) params_.contrasts.push_back(std::to_string(k));
     if (params_.contrasts.size() != static_cast<std::size_t>(shape.in_channels))
@@ -69,10 +70,6 @@ class HeMISUnet {
     decoder_.emplace(root.child("decoder"), Dim, params_.channels(shape.classes), shape.depth, params_, none, true);
   }
 
-  /// The parameters and buffers, in the order of ivadomed's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
   /// Length of the presence: the number of contrasts.
   [[nodiscard]] int conditions() const noexcept { return shape_.in_channels; }
 
@@ -95,9 +92,6 @@ class HeMISUnet {
   }
 
  private:
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::vector<nn::UnetEncoder> encoders_;
   std::optional<nn::UnetDecoder> decoder_;
 };

@@ -62,6 +62,24 @@ class AttentionGate {
 
 }  // namespace nn
 
+/// The parameters of `Modified3DUNet`.
+struct Modified3DUNetParams : UnetParams {
+  bool attention = false;        ///< attention gates on the skip connections
+  std::vector<int> film_layers;  ///< of 10 places; empty: none
+
+  Modified3DUNetParams() noexcept { n_filters = 16; }
+
+  static constexpr auto fields() {
+    return hana::concat(
+        UnetParams::fields(),
+        ivado::fields(field<"attention", &Modified3DUNetParams::attention>("attention gates on the skip connections"),
+                      field<"film_layers", &Modified3DUNetParams::film_layers>(
+                          "1 for each place with a FiLM layer: five levels down, behind conv3d_l0, three levels up, "
+                          "the logits; empty: none",
+                          within(0, 1))));
+  }
+};
+
 /// 3-D U-Net with residual context blocks and deep supervision (Isensee et al. 2017, arXiv:1802.10508; the heads of the
 /// two coarser levels are added to the logits) as ivadomed builds it.
 ///
@@ -78,24 +96,9 @@ class AttentionGate {
 /// Input [N, In, H, W, D], each extent a multiple of `divisor`, of which more than one voxel is left at the bottom
 /// (16×16×16 is refused); output [N, Classes, H, W, D] in [0, 1].
 template <int In = 1, int Classes = 1>
-class Modified3DUNet {
+class Modified3DUNet : public ModelBase<Modified3DUNetParams> {
  public:
-  struct Params : UnetParams {
-    bool attention = false;        ///< attention gates on the skip connections
-    std::vector<int> film_layers;  ///< of 10 places; empty: none
-
-    Params() noexcept { n_filters = 16; }
-
-    static constexpr auto fields() {
-      return hana::concat(
-          UnetParams::fields(),
-          ivado::fields(field<"attention", &Params::attention>("attention gates on the skip connections"),
-                        field<"film_layers", &Params::film_layers>(
-                            "1 for each place with a FiLM layer: five levels down, behind conv3d_l0, three levels up, "
-                            "the logits; empty: none",
-                            within(0, 1))));
-    }
-  };
+  using Params = Modified3DUNetParams;
 
   static constexpr std::string_view name = "Modified3DUNet";
   static constexpr int dimension = 3;
@@ -110,9 +113,8 @@ class Modified3DUNet {
   ///         the depth is always 4, that of the shape is not looked at
   /// @throws Error (usage) if they disagree with the type, `film_layers` has another length, or FiLM has no condition
   explicit Modified3DUNet(const Params& params, const NetworkShape& shape = default_shape())
-      : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
+      : ModelBase(params, shape) {
+    detail::require_shape(name, {In, Classes, dynamic}, shape);
     require_films();
     const nn::Scope root(list_);
     nn::FilmBuilder films(conditions(), params_.film_layers, params_.as_ivadomed);
@@ -130,10 +132,6 @@ class Modified3DUNet {
     return {In > 0 ? In : 1, Classes > 0 ? Classes : 1, levels - 1};
   }
 
-  /// The parameters and buffers, in the order of ivadomed's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
   /// Length of the condition; 0 where no FiLM layer is on.
   [[nodiscard]] int conditions() const noexcept { return has_film() ? shape_.conditions : 0; }
 
@@ -317,9 +315,6 @@ class Modified3DUNet {
     return maps;
   }
 
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::optional<nn::Convolution> first_;
   std::optional<nn::Convolution> second_;
   std::optional<nn::Convolution> third_;

@@ -8,6 +8,7 @@
 #include "../config/params.hpp"
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../nn/parameter.hpp"
 
 namespace ivado {
 
@@ -30,5 +31,31 @@ inline void require_number(std::string_view model, std::string_view what, int in
         "change the configuration or the type");
 }
 
+/// Holds the numbers of a model's type, of which any may be `dynamic`, against those that are asked for.
+/// @throws Error (usage) if two differ
+inline void require_shape(std::string_view model, const NetworkShape& in_type, const NetworkShape& given) {
+  require_number(model, "input channels", in_type.in_channels, given.in_channels);
+  require_number(model, "classes", in_type.classes, given.classes);
+  require_number(model, "depth", in_type.depth, given.depth);
+}
+
 }  // namespace detail
+
+/// What every model has besides its layers.
+template <class Parameters>
+class ModelBase {
+ public:
+  /// The parameters and buffers, in the order of the state dictionary of ivadomed, or of torchvision where that has it.
+  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
+  [[nodiscard]] const Parameters& params() const noexcept { return params_; }
+  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
+
+ protected:
+  ModelBase(const Parameters& params, const NetworkShape& shape) : params_(params), shape_(shape) {}
+
+  Parameters params_;
+  NetworkShape shape_;
+  nn::ParameterList list_;
+};
+
 }  // namespace ivado

@@ -113,8 +113,7 @@ class ResidualUnet {
   /// @throws Error (usage) if they disagree with the type, or `blocks` has another length than depth + 1
   explicit ResidualUnet(const Params& params, const NetworkShape& shape = default_shape())
       : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
+    detail::require_shape(name, {In, Classes, dynamic}, shape);
     if (shape.depth < 1 || shape.depth > 10)
       throw usage_error("building a ResidualUnet", "depth " + std::to_string(shape.depth), "use 1 to 10");
     const auto stages = static_cast<std::size_t>(shape.depth) + 1;

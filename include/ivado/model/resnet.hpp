@@ -140,7 +140,7 @@ class ResNetBlock {
 /// Input [N, In, height, width] of any size (32 and more leave the last stage something to see); output [N, Classes] in
 /// [0, 1]: softmax over background (number 0) and classes, of which the background is dropped.
 template <int Layers = 18, int In = 1, int Classes = 1>
-class ResNet {
+class ResNet : public ModelBase<ResNetParams> {
   static constexpr detail::ResNetPlan plan = detail::resnet_plan(Layers);
   static_assert(plan.layers > 0, "ivado: ResNet<Layers> exists for 18, 34, 50, 101 and 152 layers");
 
@@ -155,9 +155,8 @@ class ResNet {
 
   /// @param shape  the numbers that the type leaves open; where the type has them, they must agree. `depth` is not read
   /// @throws Error (usage) if they do not
-  explicit ResNet(const Params& params, const NetworkShape& shape = default_shape()) : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
+  explicit ResNet(const Params& params, const NetworkShape& shape = default_shape()) : ModelBase(params, shape) {
+    detail::require_shape(name, {In, Classes, dynamic}, shape);
     const nn::Scope root(list_);
     nn::BlockOptions stem;
     stem.convolution = nn::ResNetBlock::convolution(7, 2);
@@ -184,11 +183,6 @@ class ResNet {
     return {In > 0 ? In : 1, Classes > 0 ? Classes : 1};
   }
 
-  /// The parameters and buffers, in the order of torchvision's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
-
   /// The forward, on any interpreter.
   template <nn::Interpreter On>
   [[nodiscard]] typename On::Value forward(On& on, const typename On::Value& input) const {
@@ -199,9 +193,6 @@ class ResNet {
   }
 
  private:
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::optional<nn::Block> stem_;
   std::vector<nn::ResNetBlock> blocks_;
   std::optional<nn::Dropout> dropout_;

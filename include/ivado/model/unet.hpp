@@ -26,7 +26,7 @@ namespace ivado {
 /// (ivadomed carries it: `as_ivadomed` does too, and must be on to read its multi-class sigmoid weights).
 /// Example: examples/segment_2d.cpp
 template <int Dim, int Depth = 3, int In = 1, int Classes = 1>
-class Unet {
+class Unet : public ModelBase<UnetParams> {
   static_assert(Dim == 2 || Dim == 3, "ivado: Unet<Dim> exists for 2 and 3 dimensions");
 
  public:
@@ -49,10 +49,8 @@ class Unet {
 
   /// @param shape  the numbers that the type leaves open; where the type has them, they must agree
   /// @throws Error (usage) if they do not
-  explicit Unet(const Params& params, const NetworkShape& shape = default_shape()) : params_(params), shape_(shape) {
-    detail::require_number(name, "input channels", In, shape.in_channels);
-    detail::require_number(name, "classes", Classes, shape.classes);
-    detail::require_number(name, "depth", Depth, shape.depth);
+  explicit Unet(const Params& params, const NetworkShape& shape = default_shape()) : ModelBase(params, shape) {
+    detail::require_shape(name, {In, Classes, Depth}, shape);
     if (shape.depth < 1) throw usage_error("building a Unet", "depth " + std::to_string(shape.depth), "use 1 or more");
     const nn::Scope root(list_);
     nn::FilmBuilder none;
@@ -67,11 +65,6 @@ class Unet {
     return {In > 0 ? In : 1, Classes > 0 ? Classes : 1, Depth > 0 ? Depth : 3};
   }
 
-  /// The parameters and buffers, in the order of ivadomed's state dictionary.
-  [[nodiscard]] const nn::ParameterList& parameters() const noexcept { return list_; }
-  [[nodiscard]] const Params& params() const noexcept { return params_; }
-  [[nodiscard]] const NetworkShape& shape() const noexcept { return shape_; }
-
   /// The forward, on any interpreter.
   template <nn::Interpreter On>
   [[nodiscard]] typename On::Value forward(On& on, const typename On::Value& input) const {
@@ -79,9 +72,6 @@ class Unet {
   }
 
  private:
-  Params params_;
-  NetworkShape shape_;
-  nn::ParameterList list_;
   std::optional<nn::UnetEncoder> encoder_;
   std::optional<nn::UnetDecoder> decoder_;
 };
