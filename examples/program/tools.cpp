@@ -1,15 +1,25 @@
-// ivado info, phantom, overlay, summary, onnx, prepare-vertebral-labels.
+// ivado info, phantom, overlay, summary, onnx, prepare-vertebral-labels, subset, scale, transforms, compare,
+// curve, dicom, pack.
 #include "tools.hpp"
 
 #include <iostream>
+#include <ivado/data/dataset_copy.hpp>
 #include <ivado/data/info.hpp>
 #include <ivado/data/phantom.hpp>
 #include <ivado/data/vertebral_labels.hpp>
 #include <ivado/model/commands.hpp>
+#include <ivado/report/compare.hpp>
+#include <ivado/report/curve.hpp>
+#include <ivado/transform/gallery.hpp>
+#include <ivado/transform/transform.hpp>
 #include <vector>
 
-#ifdef IVADO_WITH_REPORT
 #include "overlay.hpp"
+#ifdef IVADO_WITH_HDF5
+#include <ivado/data/pack.hpp>
+#endif
+#ifdef IVADO_WITH_DICOM
+#include <ivado/data/dicom_io.hpp>
 #endif
 #ifdef IVADO_WITH_ONNX
 #include <ivado/interop/onnx_command.hpp>
@@ -40,11 +50,20 @@ std::optional<int> run_tool(const std::string& command, std::span<const std::str
   if (command == "summary") return ivado::run_summary(arguments, std::cout, std::cerr);
   if (command == "prepare-vertebral-labels")
     return ivado::run_prepare_vertebral_labels(arguments, std::cout, std::cerr);
+  if (command == "overlay") return ivado_overlay::run({arguments.begin(), arguments.end()});
+  if (command == "compare") return ivado::run_compare(arguments, std::cout, std::cerr);
+  if (command == "curve") return ivado::run_curve(arguments, std::cout, std::cerr);
+  if (command == "subset") return ivado::run_subset(arguments, std::cout, std::cerr);
+  if (command == "scale") return ivado::run_scale(arguments, std::cout, std::cerr);
+  if (command == "transforms") return ivado::run_transforms<ivado::AnyCompose>(arguments, std::cout, std::cerr);
+#ifdef IVADO_WITH_HDF5
+  if (command == "pack") return ivado::run_pack(arguments, std::cout, std::cerr);
+#endif
+#ifdef IVADO_WITH_DICOM
+  if (command == "dicom") return ivado::run_dicom(arguments, std::cout, std::cerr);
+#endif
 #ifdef IVADO_WITH_ONNX
   if (command == "onnx") return ivado::run_onnx(arguments, std::cout, std::cerr);
-#endif
-#ifdef IVADO_WITH_REPORT
-  if (command == "overlay") return ivado_overlay::run({arguments.begin(), arguments.end()});
 #endif
   return std::nullopt;
 }

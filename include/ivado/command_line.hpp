@@ -26,6 +26,7 @@ struct CommandLine {
   std::optional<int> workers;
   std::optional<std::uint64_t> seed;
   std::optional<double> threshold_increment;  ///< step of the threshold analysis; without one there is none
+  bool resume = false;                        ///< go on with the training in the output folder
   bool help = false;
   bool keys = false;    ///< print the key reference
   bool schema = false;  ///< print the JSON Schema
@@ -45,6 +46,7 @@ inline void print_usage(std::ostream& out, std::string_view program) {
          "validation "
          "set\n"
          "                            among X, 2X, 3X … below 1, for postprocessing.binarize_prediction\n"
+         "       --resume-training    go on with the interrupted training in the output folder, bit for bit\n"
          "       --threads N          threads for computing; they fix the results to the last bit (default: one a "
          "core)\n"
          "       --workers N          threads that load data; results do not depend on them\n"
@@ -63,7 +65,7 @@ inline void print_usage(std::ostream& out, std::string_view program) {
   const std::vector<std::string> known{"-c",        "--config",    "--train", "--test",          "--segment",
                                        "-pd",       "--path-data", "-po",     "--path-output",   "--threads",
                                        "--workers", "--seed",      "-t",      "--thr-increment", "--keys",
-                                       "--schema",  "--version",   "-h",      "--help"};
+                                       "--schema",  "--version",   "-h",      "--help",          "--resume-training"};
   CommandLine line;
   std::size_t i = 0;
   const auto is_option = [](const std::string& text) { return text.size() > 1 && text[0] == '-'; };
@@ -117,6 +119,8 @@ inline void print_usage(std::ostream& out, std::string_view program) {
       line.seed = static_cast<std::uint64_t>(number(0));
     else if (option == "-t" || option == "--thr-increment")
       line.threshold_increment = fraction();
+    else if (option == "--resume-training")
+      line.resume = true;
     else if (option == "--keys")
       line.keys = true;
     else if (option == "--schema")

@@ -12,5 +12,6 @@
 #include "postprocess/postprocess.hpp"
 #include "postprocess/remove_noise.hpp"
 #include "postprocess/remove_small.hpp"
+#include "postprocess/threshold_uncertainty.hpp"
 #include "transform/transform.hpp"
 #include "version.hpp"

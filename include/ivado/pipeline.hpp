@@ -40,6 +40,7 @@
 #include "metric/classification.hpp"
 #include "metric/evaluation.hpp"
 #include "metric/keypoints.hpp"
+#include "metric/results.hpp"
 #include "metric/threshold_analysis.hpp"
 #include "model/any_model.hpp"
 #include "model/net.hpp"
@@ -48,9 +49,13 @@
 #include "postprocess/keypoints.hpp"
 #include "profile/profiler.hpp"
 #include "runtime.hpp"
+#include "train/checkpoint.hpp"
+#include "train/log_files.hpp"
 #include "train/logger.hpp"
+#include "train/loggers.hpp"
 #include "train/optimizer.hpp"
 #include "train/scheduler.hpp"
+#include "train/tensorboard_logger.hpp"
 #include "train/trainer.hpp"
 #include "train/transfer.hpp"
 #include "version.hpp"
@@ -253,7 +258,8 @@ class Pipeline {
   using OptimizerPolicy = typename detail::FirstPolicy<detail::IsOptimizer, Adam, Rest...>::type;
   using SchedulerPolicy = typename detail::FirstPolicy<detail::IsScheduler, CosineAnnealing, Rest...>::type;
   using ProfilerPolicy = typename detail::FirstPolicy<detail::IsProfiler, NoProfiler, Rest...>::type;
-  using LoggerPolicy = typename detail::FirstPolicy<detail::IsLogger, ConsoleLogger, Rest...>::type;
+  using LoggerPolicy = typename detail::FirstPolicy<detail::IsLogger,
+                                                    Loggers<ConsoleLogger, LogFiles, TensorBoardLogger>, Rest...>::type;
   using ExporterPolicy = typename detail::FirstPolicy<detail::IsExporter, NoExporter, Rest...>::type;
   /// The whole configuration: ivadomed's tree, with the sections of this pipeline's policies.
   using Params = Configuration<SplitParams, typename Augment::Params, typename PostProc::Params>;
@@ -322,6 +328,7 @@ class Pipeline {
         loader_(make_loader()),
         augment_(params_.transformation),
         postprocess_(params_.postprocessing) {
+    (void)size_ranges(params_.evaluation_parameters.target_size, 1);  // refused now, not after hours
     std::error_code fault;
     std::filesystem::create_directories(params_.path_output, fault);
     if (!std::filesystem::is_directory(params_.path_output))
@@ -336,8 +343,12 @@ class Pipeline {
   /// Trains, validates after each epoch, and keeps the best and the last state: `best_model.safetensors` and
   /// `final_model.safetensors` in the output folder, and the best one as the package `<model_name>/`.
   /// @throws Error (data) if nothing is left to train on
-  FitSummary train() {
-    auto [cases, split] = split_data(Command::train, params_.loader_parameters.contrast_params.training_validation);
+  ///
+  /// The whole state of the training is in `checkpoint.safetensors` after each epoch.
+  /// @param resume  go on with that state, bit for bit as if there had been no interruption, on the saved split
+  FitSummary train(bool resume = false) {
+    auto [cases, split] = split_data(resume ? Command::test : Command::train,
+                                     params_.loader_parameters.contrast_params.training_validation);
     write_split(output("split_datasets.json"), split, cases);
     write_configuration();
     if (takes_metadata()) {
@@ -360,16 +371,27 @@ class Pipeline {
     const auto epochs = static_cast<int>(training.training_time.num_epochs);
     const auto schedule = make_scheduler<SchedulerPolicy>(to_json(training.scheduler.lr_scheduler),
                                                           training.scheduler.initial_lr, epochs);
-    OptimizerPolicy optimizer(typename OptimizerPolicy::Params{}, net.trained());
+    auto optimizer = make_optimizer<OptimizerPolicy>(training.optimizer, net.trained());
     BatchLoader<Set> batches(*training_set, batch_options(true));
     std::unique_ptr<BatchLoader<Set>> validation;
     if (validation_set->size() > 0)
       validation = std::make_unique<BatchLoader<Set>>(*validation_set, batch_options(false));
-    auto observer = make_observer(net, epochs);
-    const FitOptions options{epochs, static_cast<int>(training.training_time.early_stopping_patience),
-                             training.training_time.early_stopping_epsilon, params_.seed, runtime_.device};
-    const FitSummary summary =
-        fit(net, loss(), optimizer, schedule, profiler_, batches, validation.get(), options, observer);
+    auto observer = make_observer(net, optimizer, epochs);
+    const FitOptions options{epochs,
+                             static_cast<int>(training.training_time.early_stopping_patience),
+                             training.training_time.early_stopping_epsilon,
+                             params_.seed,
+                             runtime_.device,
+                             training.gradient_clipping,
+                             training.mixup_alpha.value_or(0)};
+    TrainingState state;
+    if (resume) {
+      state = load_checkpoint(output("checkpoint.safetensors"), net, optimizer, description());
+      logger_.info("going on after epoch " + std::to_string(state.epochs.size()) + " of " + std::to_string(epochs));
+    }
+    if constexpr (EpochLogger<LoggerPolicy>) logger_.begin_training(static_cast<int>(state.epochs.size()));
+    const FitSummary summary = fit(net, loss(), optimizer, schedule, profiler_, batches, validation.get(), options,
+                                   observer, std::move(state));
     save(net, output("final_model.safetensors"), summary.epochs.back());
     const nn::Weights best = read_safetensors(output("best_model.safetensors"));
     write_safetensors(package(".safetensors"), best);
@@ -460,12 +482,19 @@ class Pipeline {
       write_prediction(summary.predictions + "/" + one.id + "_pred.nii.gz", prediction, geometry);
       [[maybe_unused]] const auto scope = profiler_.scope(Unit::evaluation);
       const Array<float> truth = truth_of(one, geometry);
-      summary.rows.push_back(evaluate(prediction, truth.view(), params_.evaluation_parameters, one.id));
+      const auto& evaluation = params_.evaluation_parameters;
+      EvaluationRow row = evaluate(prediction, truth.view(), evaluation, one.id, evaluation.surface_tolerance_mm);
+      row.subject = one.subject;
+      for (const auto& contrast : one.contrasts) row.contrast += (row.contrast.empty() ? "" : "+") + contrast;
+      summary.rows.push_back(std::move(row));
+      if (evaluation.object_detection_metrics && task_ == Task::segmentation)
+        write_painted(one, geometry, prediction, truth);
       if (task_ == Task::keypoints) score_points(one, geometry, prediction, truth, summary, table);
     });
     std::sort(summary.rows.begin(), summary.rows.end(),
               [](const auto& a, const auto& b) { return a.image_id < b.image_id; });
     write_evaluation_csv(summary.csv, summary.rows);
+    write_results_csv(output("results_eval/results.csv"), tabulate(summary.rows, {params_.seed}));
     for (const auto& column : summarize(summary.rows)) {
       if (!column.column.starts_with("dice_class")) continue;
       summary.mean_dice.push_back(column.mean);
@@ -514,6 +543,12 @@ class Pipeline {
         write_volume(written.back(), prediction.voxels.view().select(0, c), geometry,
                      prediction.is_mask ? StoredType::uint8 : StoredType::float32);
         logger_.info("wrote " + written.back());
+        if (is_raster(one.images[one.reference]) && geometry.shape[2] == 1) {
+          written.push_back(folder + "/" + one.id + "_class-" + std::to_string(c) + "_pred.png");
+          write_image(written.back(), prediction.voxels.view().select(0, c), geometry,
+                      prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+          logger_.info("wrote " + written.back());
+        }
       }
       if (task_ == Task::keypoints) {
         written.push_back(folder + "/" + one.id + "_pred.csv");
@@ -527,10 +562,11 @@ class Pipeline {
 
   /// Runs the command of the configuration.
   /// @param threshold_increment  of the threshold analysis after a training or before a test; without it there is none
-  void run(const std::optional<double>& threshold_increment = {}) {
+  /// @param resume               go on with the training in the output folder
+  void run(const std::optional<double>& threshold_increment = {}, bool resume = false) {
     switch (params_.command) {
       case Command::train:
-        train();
+        train(resume);
         if (threshold_increment) analyse_thresholds(*threshold_increment);
         break;
       case Command::test:
@@ -550,15 +586,30 @@ class Pipeline {
   /// not paths,
   /// threads or the number of epochs.
   [[nodiscard]] std::string model_digest() const {
-    const Json all{{"model", to_json(section_)},
-                   {"transformation", to_json(params_.transformation)},
-                   {"loss", describe_loss(loss())},
-                   {"axis", to_json(params_.loader_parameters.slice_axis)},
-                   {"targets", to_json(params_.loader_parameters.target_suffix)},
-                   {"multichannel", params_.loader_parameters.multichannel},
-                   {"soft_gt", params_.loader_parameters.soft_gt},
-                   {"seed", params_.seed}};
+    Json all = description();
+    all.erase("training");
+    all["model"].erase("overlap_weights");
     return detail::digest(all.dump());
+  }
+  /// What the numbers of a trained model depend on, key by key, and under "training" what its way there depends on.
+  [[nodiscard]] Json description() const {
+    const auto& training = params_.training_parameters;
+    return {{"model", to_json(section_)},
+            {"transformation", to_json(params_.transformation)},
+            {"loss", describe_loss(loss())},
+            {"axis", to_json(params_.loader_parameters.slice_axis)},
+            {"targets", to_json(params_.loader_parameters.target_suffix)},
+            {"multichannel", params_.loader_parameters.multichannel},
+            {"soft_gt", params_.loader_parameters.soft_gt},
+            {"seed", params_.seed},
+            {"training",
+             {{"optimizer", training.optimizer},
+              {"scheduler", to_json(training.scheduler)},
+              {"batch_size", training.batch_size},
+              {"gradient_clipping", training.gradient_clipping},
+              {"mixup_alpha", training.mixup_alpha.value_or(0)},
+              {"early_stopping_epsilon", training.training_time.early_stopping_epsilon},
+              {"num_epochs", training.training_time.num_epochs}}}};
   }
 
  private:
@@ -646,11 +697,13 @@ class Pipeline {
     auto loader_parameters = params_.loader_parameters;
     auto& roots = loader_parameters.path_data.values;
     for (const auto& path : roots) {
+      if constexpr (requires { DataLoader::reads_files; }) break;
       if (std::filesystem::is_directory(path) || !std::filesystem::exists(path)) continue;
       const std::string file = std::filesystem::path(path).filename().string();
       cases.push_back({file.substr(0, file.find('.')), {}, {path}, {}, {}, {}, Json::object()});
     }
-    std::erase_if(roots, [](const std::string& path) { return std::filesystem::is_regular_file(path); });
+    if constexpr (!requires { DataLoader::reads_files; })
+      std::erase_if(roots, [](const std::string& path) { return std::filesystem::is_regular_file(path); });
     if (!cases.empty() && channels() > 1)
       throw usage_error("segmenting " + cases.front().images.front(),
                         "the model takes " + std::to_string(channels()) + " channels, one file was given",
@@ -741,6 +794,8 @@ class Pipeline {
   [[nodiscard]] DataLoader make_loader(const typename DataLoader::Params& parameters) const {
     if constexpr (std::constructible_from<DataLoader, const typename DataLoader::Params&, ModelNeeds>) {
       ModelNeeds needs;
+      needs.patches = DataLoader::dimension == 2 ? PatchSize{section_.length_2D, section_.stride_2D}
+                                                 : PatchSize{section_.length_3D, section_.stride_3D};
       needs.image_labels = task_ == Task::classification;
       needs.missing_contrasts = traits_.condition == ConditionKind::presence;
       if (needs.missing_contrasts) {
@@ -889,16 +944,16 @@ class Pipeline {
 
   // -- training
 
-  template <class AnyNet>
+  template <class AnyNet, class Optimiser>
   struct Observer {
     Pipeline& pipeline;
     AnyNet& net;
+    Optimiser& optimizer;
     int epochs;
-    std::string table = "epoch,learning_rate,train_loss,val_loss,seconds,waiting_for_data_s\n";
 
     void on_batch(const EpochSummary& epoch, std::int64_t done, std::int64_t total, double loss) {
       pipeline.logger_.progress("epoch " + std::to_string(epoch.epoch) + "/" + std::to_string(epochs), done, total,
-                                "loss " + detail::fixed(loss, 4));
+                                training_note(loss, epoch.seconds > 0 ? epoch.waiting_s / epoch.seconds : 0));
     }
     void on_epoch(const EpochSummary& epoch) {
       if (epoch.is_best) pipeline.save(net, pipeline.output("best_model.safetensors"), epoch);
@@ -909,15 +964,17 @@ class Pipeline {
                             "  lr " + detail::text(epoch.learning_rate) + "  " + detail::fixed(epoch.seconds, 1) +
                             " s, " + detail::fixed(epoch.seconds > 0 ? 100 * epoch.waiting_s / epoch.seconds : 0, 1) +
                             " % waiting for data" + (epoch.is_best ? "  (best)" : ""));
-      table += detail::text(epoch.epoch, ",", epoch.learning_rate, ",", detail::csv_number(epoch.training_loss), ",",
-                            detail::csv_number(epoch.validation_loss), ",", detail::fixed(epoch.seconds, 3), ",",
-                            detail::fixed(epoch.waiting_s, 3), "\n");
-      write_file_atomically(pipeline.output("training_log.csv"), table);
+      if constexpr (EpochLogger<LoggerPolicy>)
+        pipeline.logger_.epoch({epoch.epoch, epoch.learning_rate, epoch.training_loss, epoch.validation_loss,
+                                epoch.seconds, epoch.waiting_s, epoch.is_best});
+    }
+    void on_state(const TrainingState& state) {
+      save_checkpoint(pipeline.output("checkpoint.safetensors"), net, optimizer, state, pipeline.description());
     }
   };
-  template <class AnyNet>
-  [[nodiscard]] Observer<AnyNet> make_observer(AnyNet& net, int epochs) {
-    return {*this, net, epochs};
+  template <class AnyNet, class Optimiser>
+  [[nodiscard]] Observer<AnyNet, Optimiser> make_observer(AnyNet& net, Optimiser& optimizer, int epochs) {
+    return {*this, net, optimizer, epochs};
   }
 
   // -- testing
@@ -925,7 +982,9 @@ class Pipeline {
   template <class AnyNet, class Done>
   void predict_all(AnyNet& net, const Set& set, const Done& done, bool postprocessed = true) {
     predict(
-        net, set, augment_, batch_options(false), classes(), runtime_.device, profiler_,
+        net, set, augment_, batch_options(false), classes(),
+        section_.overlap_weights.value == "gaussian" ? OverlapWeights::gaussian : OverlapWeights::average,
+        runtime_.device, profiler_,
         [&](std::size_t volume, Prediction prediction) {
           [[maybe_unused]] const auto scope = profiler_.scope(Unit::postprocessing);
           if (postprocessed) postprocess_(prediction);
@@ -965,6 +1024,15 @@ class Pipeline {
     }
     logger_.info("metrics:     " + summary.csv);
     return summary;
+  }
+
+  /// Writes the lesions that were found, missed and made up, each in its colour, beside the metrics.
+  void write_painted(const Case& one, const Geometry& geometry, const Prediction& prediction,
+                     const Array<float>& truth) {
+    const Array<std::uint8_t> painted = paint_objects(prediction, truth.view(), params_.evaluation_parameters);
+    Prediction picture{zeros(painted.shape()), prediction.spacing_mm, true};
+    std::copy(painted.begin(), painted.end(), picture.voxels.begin());
+    write_prediction(output("results_eval/" + one.id + "_painted.nii.gz"), picture, geometry);
   }
 
   /// Writes the key points of a heat map and compares them with the true ones.
@@ -1064,7 +1132,7 @@ int main(int argc, char** argv, std::string_view configuration = {}) {
     options.gpu_ids = params.gpu_ids;
     for (const auto& warning : warnings) std::cerr << warning << "\n";
     Experiment experiment(std::move(params), start_runtime(options));
-    experiment.run(line.threshold_increment);
+    experiment.run(line.threshold_increment, line.resume);
     return 0;
   } catch (const Error& error) {
     std::cerr << program << ": error: " << error.what() << "\n";

@@ -172,15 +172,9 @@ TEST_CASE("A key of a part that is not built names the part") {
       {"object_detection_params.object_detection_path", "\"detector\"", "cascade"},
       {"loader_parameters.slice_filter_params.filter_classification", "true", "classifier"},
       {"loader_parameters.slice_filter_params.classifier_path", "\"model.pt\"", "classifier"},
-      {"loader_parameters.patch_filter_params.filter_empty_mask", "true", "patch"},
-      {"loader_parameters.patch_filter_params.filter_absent_class", "true", "patch"},
-      {"loader_parameters.patch_filter_params.filter_empty_input", "true", "patch"},
       {"loader_parameters.is_input_dropout", "true", "dropout of input channels"},
       {"loader_parameters.target_suffix", "[[\"_seg-a\", \"_seg-b\"]]", "several raters"},
       {"training_parameters.balance_samples.applied", "true", "balancing"},
-      {"training_parameters.mixup_alpha", "0.4", "mixup"},
-      {"default_model.length_2D", "[32, 32]", "patch"},
-      {"default_model.stride_2D", "[32, 32]", "patch"},
       {"default_model.ram", "true", "HDF5"},
       {"default_model.path_hdf5", "\"samples.hdf5\"", "HDF5"},
       {"default_model.csv_path", "\"samples.csv\"", "HDF5"},
@@ -251,9 +245,9 @@ TEST_CASE("The section of a model must say whether it is applied, and its values
     return configuration_of(complete_configuration(Json{{name, Json::parse(text)}}));
   };
   CHECK_NOTHROW(section(R"({"applied": true, "attention": true, "film_layers": [0, 1], "length_3D": [1, 2, 3]})"));
-  CHECK_NOTHROW(section(R"({"applied": false, "length_2D": [32, 32]})"));
-  CHECK_THROWS_WITH(section(R"({"applied": true, "length_2D": [32, 32]})"),
-                    Contains(name + ".length_2D:") && Contains("does not exist in ivado yet"));
+  CHECK_NOTHROW(section(R"({"applied": false, "ram": true})"));
+  CHECK_THROWS_WITH(section(R"({"applied": true, "ram": true})"),
+                    Contains(name + ".ram:") && Contains("does not exist in ivado yet"));
   CHECK_THROWS_WITH(section(R"({"applied": true, "depth": 0})"), Contains(name + ".depth") && Contains(">= 1"));
   CHECK_THROWS_WITH(read(name + ".n_filters", "3"), Contains(name + ".applied:") && Contains("it is missing"));
   CHECK_THROWS_WITH(section(R"({"applied": false, "n_filtres": 3})"),

@@ -6,14 +6,16 @@
 #include <ivado/ivado.hpp>
 
 #include "../catch.hpp"
+#include "world.hpp"
 
 using namespace ivado;
 using Catch::Matchers::Contains;
 
 namespace {
 
-using General = Pipeline<BidsLoader<AnySlices, Channels<dynamic>, Classes<dynamic>, MissingContrasts, Metadata>,
-                         AnyCompose, AnyModel, AnyLoss, AnyPostProcess, AnyScheduler, QuietLogger, OnnxExporter>;
+using General =
+    Pipeline<BidsLoader<AnySlices, Channels<dynamic>, Classes<dynamic>, MissingContrasts, Metadata>, AnyCompose,
+             AnyModel, AnyLoss, AnyPostProcess, AnyScheduler, Loggers<QuietLogger, LogFiles>, OnnxExporter>;
 
 constexpr std::string_view numbers = R"({
   "loader_parameters": {
@@ -30,26 +32,8 @@ constexpr std::string_view numbers = R"({
   "postprocessing": {"binarize_prediction": {"thr": 0.5}}
 })";
 
-/// A data set of four subjects with two contrasts.
-struct World {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("ivado-any-model-" + std::to_string(::getpid()));
-  World() {
-    std::filesystem::create_directories(path);
-    PhantomParams params;
-    params.subjects = 4;
-    params.contrasts = {"T1w", "T2w"};
-    write_phantom(data(), params);
-  }
-  ~World() { std::filesystem::remove_all(path); }
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
-  [[nodiscard]] std::string data() const { return (path / "data").string(); }
-  [[nodiscard]] std::string results(const std::string& name) const { return (path / name).string(); }
-};
-
 const World& world() {
-  static const World one;
+  static const World one({"T1w", "T2w"});
   return one;
 }
 
@@ -64,12 +48,6 @@ General make(const std::string& name, const std::string& changes = "{}", const s
   RuntimeOptions options;
   options.threads = 1;
   return General(std::move(params), start_runtime(options));
-}
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  REQUIRE(file);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 bool equal(const nn::Weights& a, const nn::Weights& b, const std::string& name) {
@@ -98,7 +76,7 @@ TEST_CASE("A FiLM model is conditioned on the contrast, in training, test, thres
   CHECK(read_json(results + "/config_file.json")["postprocessing"]["binarize_prediction"]["thr"] ==
         thresholds.pooled.optimum);
   CHECK(std::filesystem::exists(results + "/threshold_analysis.csv"));
-  CHECK_THAT(text_of(results + "/threshold_analysis.svg"), Contains("<svg"));
+  CHECK_THAT(content_of(results + "/threshold_analysis.svg"), Contains("<svg"));
 
   const TestSummary tested = make("film", film).test();
   CHECK(tested.rows.size() == 2);
@@ -142,7 +120,7 @@ TEST_CASE("Classifiers train and test by the presence of a target and by a colum
   CHECK(tested.classification.samples > 10);
   CHECK(tested.classification.classes.size() == 1);
   CHECK(tested.classification.classes[0].accuracy >= 0);
-  CHECK_THAT(text_of(tested.csv), Contains("id,probability_class0,truth_class0\n"));
+  CHECK_THAT(content_of(tested.csv), Contains("id,probability_class0,truth_class0\n"));
 
   const std::string by_column =
       "{\"loader_parameters\": {\"label_column\": \"sex\", \"label_values\": [\"F\", \"M\"]}," + classifier + "}";
@@ -153,14 +131,16 @@ TEST_CASE("Classifiers train and test by the presence of a target and by a colum
                     Contains("DiceLoss") && Contains("resnet18") && Contains("BinaryCrossEntropyLoss"));
 }
 
-TEST_CASE("A training on heat maps writes its tables of key points", "[train]") {
+TEST_CASE("Heat maps give key points and their distances", "[train]") {
   const std::string points = R"({
     "evaluation_parameters": {"keypoints": true},
     "training_parameters": {"loss": {"name": "L2loss"}, "training_time": {"num_epochs": 1}}, "postprocessing": {}})";
   make("points", points).train();
   const TestSummary tested = make("points", points).test();
   CHECK(tested.task == Task::keypoints);
-  CHECK_THAT(text_of(world().results("points") + "/results_eval/keypoints.csv"),
+  REQUIRE(tested.keypoints.contains(0));
+  CHECK(tested.keypoints.at(0).truth > 0);
+  CHECK_THAT(content_of(world().results("points") + "/results_eval/keypoints.csv"),
              Contains("image_id,class,true,predicted,matched,mean_error_mm,median_error_mm"));
   std::size_t tables = 0;
   for (const auto& entry : std::filesystem::directory_iterator(world().results("points") + "/pred_masks"))
@@ -201,7 +181,16 @@ TEST_CASE("The ONNX file of a training holds its weights, and `ivado onnx` write
   std::ostringstream err;
   CHECK(run_onnx(arguments, out, err) == 0);
   CHECK(err.str().empty());
-  CHECK(text_of(again) == text_of(file));
+  CHECK(content_of(again) == content_of(file));
+
+  make("from-onnx",
+       "{\"training_parameters\": {\"training_time\": {\"num_epochs\": 1}, \"transfer_learning\": "
+       "{\"retrain_model\": \"" +
+           file + "\", \"retrain_fraction\": 0.25}}}")
+      .train();
+  const nn::Weights retrained = read_safetensors(world().results("from-onnx") + "/final_model.safetensors");
+  CHECK(equal(retrained, trained, "encoder.down_path.0.conv1.weight"));
+  CHECK_FALSE(equal(retrained, trained, "decoder.last_conv.weight"));
 }
 
 TEST_CASE("A model of volumes is refused by a loader of slices", "[unit]") {

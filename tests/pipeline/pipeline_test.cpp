@@ -7,17 +7,27 @@
 #include <ivado/ivado.hpp>
 
 #include "../catch.hpp"
+#include "world.hpp"
 
 using namespace ivado;
 using Catch::Matchers::Contains;
 
 namespace {
 
+/// Stops a training in the middle of an epoch, as a crash would.
+class Interrupter : public QuietLogger {
+ public:
+  static inline std::string at;  ///< of the epoch, such as "epoch 3/4"; empty: never
+  void progress(const std::string& what, std::int64_t, std::int64_t, const std::string&) {
+    if (!at.empty() && what == at) throw std::runtime_error("interrupted");
+  }
+};
+
 using Specialised = Pipeline<BidsLoader<Slices<Axis::axial>>,
                              Compose<Resample, CenterCrop, RandomAffine, ElasticTransform, NormalizeInstance>,
-                             Unet<2, 2>, DiceLoss, PostProcess<Binarize, KeepLargest>, QuietLogger>;
+                             Unet<2, 2>, DiceLoss, PostProcess<Binarize, KeepLargest>, Loggers<Interrupter, LogFiles>>;
 using AnyExperiment = Pipeline<BidsLoader<AnySlices, Channels<dynamic>, Classes<dynamic>>, AnyCompose, AnyModel,
-                               AnyLoss, AnyPostProcess, StageTimer, QuietLogger>;
+                               AnyLoss, AnyPostProcess, StageTimer, Loggers<QuietLogger, LogFiles>>;
 
 constexpr std::string_view numbers = R"({
   "loader_parameters": {"target_suffix": ["_seg-manual"], "contrast_params": {"training_validation": ["T2w"], "testing": ["T2w"]}},
@@ -34,26 +44,8 @@ constexpr std::string_view numbers = R"({
   "postprocessing": {"binarize_prediction": {"thr": 0.5}, "keep_largest": {}}
 })";
 
-/// A data set for all tests of this file, and room for their results.
-struct World {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("ivado-pipeline-" + std::to_string(::getpid()));
-  World() {
-    std::filesystem::create_directories(path);
-    PhantomParams params;
-    params.subjects = 4;
-    params.contrasts = {"T2w"};
-    write_phantom(data(), params);
-  }
-  ~World() { std::filesystem::remove_all(path); }
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
-  [[nodiscard]] std::string data() const { return (path / "data").string(); }
-  [[nodiscard]] std::string results(const std::string& name) const { return (path / name).string(); }
-};
-
 const World& world() {
-  static const World one;
+  static const World one({"T2w"});
   return one;
 }
 
@@ -67,12 +59,6 @@ Experiment make(const std::string& name, int workers = 1, std::string_view json 
   RuntimeOptions options;
   options.threads = 1;
   return Experiment(std::move(params), start_runtime(options));
-}
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  REQUIRE(file);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::vector<std::string> names_in(const std::string& folder) {
@@ -118,9 +104,11 @@ TEST_CASE("From a BIDS folder to evaluated masks", "[train]") {
   REQUIRE(tested.rows.size() == 1);
   REQUIRE(tested.mean_dice.size() == 1);
   CHECK(tested.mean_dice[0] >= 0);
+  CHECK_THAT(content_of(results + "/results_eval/results.csv"), Contains("dice"));
   const std::string id = tested.rows[0].image_id;
+  CHECK(std::filesystem::exists(results + "/results_eval/" + id + "_painted.nii.gz"));
   CHECK(id.ends_with("_T2w"));
-  CHECK_THAT(bytes_of(tested.csv),
+  CHECK_THAT(content_of(tested.csv),
              Contains("image_id,vol_pred_class0,vol_gt_class0,rvd_class0,avd_class0,dice_class0") && Contains(id));
 
   // The prediction lies on the grid of its image.
@@ -136,18 +124,40 @@ TEST_CASE("From a BIDS folder to evaluated masks", "[train]") {
   for (const auto& name : split.at("train")) CHECK_FALSE(name.get<std::string>().starts_with(subject + "_"));
 }
 
+TEST_CASE("An interrupted training goes on bit for bit as if it had not been", "[train]") {
+  auto json = Json::parse(numbers);
+  json["training_parameters"]["training_time"]["num_epochs"] = 4;
+  json["training_parameters"]["optimizer"] = {{"name", "Adam"}, {"beta1", 0.8}};
+  json["training_parameters"]["gradient_clipping"] = 1.0;
+  const std::string text = json.dump();
+  (void)make<Specialised>("whole", 1, text).train();
+
+  Interrupter::at = "epoch 3/4";
+  CHECK_THROWS_WITH(make<Specialised>("halves", 1, text).train(), "interrupted");
+  Interrupter::at.clear();
+  const FitSummary resumed = make<Specialised>("halves", 1, text).train(true);
+  CHECK(resumed.epochs.size() == 4);
+  for (const char* file : {"/final_model.safetensors", "/best_model.safetensors"})
+    CHECK((content_of(world().results("halves") + file) == content_of(world().results("whole") + file)));
+  const std::string log = content_of(world().results("halves") + "/training_log.csv");
+  CHECK(std::count(log.begin(), log.end(), '\n') == 5);
+
+  json["training_parameters"]["optimizer"]["beta1"] = 0.9;
+  CHECK_THROWS_WITH(make<Specialised>("halves", 1, json.dump()).train(true), Contains("beta1"));
+}
+
 TEST_CASE("The same seed gives the same weights, bit for bit, with any number of workers", "[train]") {
   (void)make<Specialised>("w1", 1).train();
-  const std::string expected = bytes_of(world().results("w1") + "/final_model.safetensors");
+  const std::string expected = content_of(world().results("w1") + "/final_model.safetensors");
   for (const int workers : {0, 2, 4}) {
     const std::string name = "w" + std::to_string(workers);
     (void)make<Specialised>(name, workers).train();
-    CHECK((bytes_of(world().results(name) + "/final_model.safetensors") == expected));
+    CHECK((content_of(world().results(name) + "/final_model.safetensors") == expected));
   }
   auto other = Json::parse(numbers);
   other["seed"] = 43;
   (void)make<Specialised>("seed", 1, other.dump()).train();
-  CHECK_FALSE(bytes_of(world().results("seed") + "/final_model.safetensors") == expected);
+  CHECK_FALSE(content_of(world().results("seed") + "/final_model.safetensors") == expected);
 }
 
 TEST_CASE("The specialised and the general program give the same files, byte for byte", "[train]") {
@@ -156,16 +166,16 @@ TEST_CASE("The specialised and the general program give the same files, byte for
   const std::string special = world().results("special");
   const std::string general = world().results("general");
   CHECK(make<Specialised>("special").model_digest() == make<AnyExperiment>("general").model_digest());
-  CHECK((bytes_of(special + "/final_model.safetensors") == bytes_of(general + "/final_model.safetensors")));
+  CHECK((content_of(special + "/final_model.safetensors") == content_of(general + "/final_model.safetensors")));
   (void)make<Specialised>("special").test();
   (void)make<AnyExperiment>("general").test();
   const auto names = names_in(special + "/pred_masks");
   REQUIRE(names == names_in(general + "/pred_masks"));
   REQUIRE_FALSE(names.empty());
   for (const auto& name : names)
-    CHECK((bytes_of(special + "/pred_masks/" + name) == bytes_of(general + "/pred_masks/" + name)));
-  CHECK(bytes_of(special + "/results_eval/evaluation_3Dmetrics.csv") ==
-        bytes_of(general + "/results_eval/evaluation_3Dmetrics.csv"));
+    CHECK((content_of(special + "/pred_masks/" + name) == content_of(general + "/pred_masks/" + name)));
+  CHECK(content_of(special + "/results_eval/evaluation_3Dmetrics.csv") ==
+        content_of(general + "/results_eval/evaluation_3Dmetrics.csv"));
 }
 
 TEST_CASE("Segmenting takes a folder or one image", "[train]") {

@@ -342,13 +342,12 @@ struct PatchFilterParams {
   bool filter_empty_input = false;
 
   static constexpr auto fields() {
-    return ivado::fields(
-        field<"filter_empty_mask", &PatchFilterParams::filter_empty_mask>(
-            "leave out training patches in which every label is zero", missing("patch extraction")),
-        field<"filter_absent_class", &PatchFilterParams::filter_absent_class>(
-            "leave out training patches in which the label of at least one class is zero", missing("patch extraction")),
-        field<"filter_empty_input", &PatchFilterParams::filter_empty_input>(
-            "leave out training patches in which at least one channel is constant", missing("patch extraction")));
+    return ivado::fields(field<"filter_empty_mask", &PatchFilterParams::filter_empty_mask>(
+                             "leave out training patches in which every label is zero"),
+                         field<"filter_absent_class", &PatchFilterParams::filter_absent_class>(
+                             "leave out training patches in which the label of at least one class is zero"),
+                         field<"filter_empty_input", &PatchFilterParams::filter_empty_input>(
+                             "leave out training patches in which at least one channel is constant"));
   }
 };
 
@@ -579,6 +578,8 @@ struct TrainingParameters {
   Json loss = Json{{"name", "DiceLoss"}};
   TrainingTime training_time;
   SchedulerParams scheduler;
+  Json optimizer = Json{{"name", "Adam"}};
+  double gradient_clipping = 0;
   BalanceSamples balance_samples;
   std::optional<double> mixup_alpha;
   TransferLearning transfer_learning;
@@ -591,17 +592,25 @@ struct TrainingParameters {
             "`name` of the loss, and its parameters beside it; `loss: \"DiceLoss\"` is short for the name alone"),
         field<"training_time", &TrainingParameters::training_time>("when training ends"),
         field<"scheduler", &TrainingParameters::scheduler>("learning rate"),
+        field<"optimizer", &TrainingParameters::optimizer>(
+            "`name` of the optimiser (Adam, AdamW, SGD), and its parameters beside it"),
+        field<"gradient_clipping", &TrainingParameters::gradient_clipping>(
+            "largest norm of all gradients together; 0: any", at_least(0)),
         field<"balance_samples", &TrainingParameters::balance_samples>("samples drawn by weight"),
         field<"mixup_alpha", &TrainingParameters::mixup_alpha>(
             "parameter of the Beta distribution that mixes pairs of training samples; null or 0: no mixing",
-            at_least(0), missing("mixup", 0)),
+            at_least(0)),
         field<"transfer_learning", &TrainingParameters::transfer_learning>("start from a trained model"));
   }
-  /// @throws Error (usage) if the loss has no name
+  /// @throws Error (usage) if the loss or the optimiser has no name
   void check(const std::string& path) const {
-    if (!loss.is_object() || !loss.contains("name") || !loss["name"].is_string())
-      throw detail::value_error(detail::join_path(path, "loss"), loss,
-                                "an object with the \"name\" of the loss and its parameters");
+    const auto require_name = [&](const char* key, const Json& section, const std::string& what) {
+      if (!section.is_object() || !section.contains("name") || !section["name"].is_string())
+        throw detail::value_error(detail::join_path(path, key), section,
+                                  "an object with the \"name\" of the " + what + " and its parameters");
+    };
+    require_name("loss", loss, "loss");
+    require_name("optimizer", optimizer, "optimiser");
   }
 };
 
@@ -641,6 +650,7 @@ struct ModelParameters {
   std::vector<std::int64_t> stride_2D;
   std::vector<std::int64_t> length_3D;
   std::vector<std::int64_t> stride_3D;
+  Choice<"average", "gaussian"> overlap_weights;
   bool attention = false;
   std::optional<std::string> metadata;
   std::vector<int> film_layers;
@@ -686,14 +696,15 @@ struct ModelParameters {
         field<"as_ivadomed", &ModelParameters::as_ivadomed>(
             "true: what ivado mends in a model is as in ivadomed, to read weights and repeat numbers of its models"),
         field<"length_2D", &ModelParameters::length_2D>(
-            "extents of a 2-D patch along H and W, voxels; empty: whole slices", at_least(1),
-            missing("patch extraction")),
-        field<"stride_2D", &ModelParameters::stride_2D>("distances of 2-D patches along H and W, voxels", at_least(1),
-                                                        missing("patch extraction")),
+            "extents of a 2-D patch along H and W, voxels; empty: whole slices", at_least(1)),
+        field<"stride_2D", &ModelParameters::stride_2D>("distances of 2-D patches along H and W, voxels", at_least(1)),
         field<"length_3D", &ModelParameters::length_3D>("extents of a sub-volume along H, W and D, voxels",
                                                         at_least(1)),
         field<"stride_3D", &ModelParameters::stride_3D>("distances of sub-volumes along H, W and D, voxels",
                                                         at_least(1)),
+        field<"overlap_weights", &ModelParameters::overlap_weights>(
+            "how predictions of overlapping patches are merged: average, as in ivadomed; gaussian counts less towards "
+            "the border of a patch"),
         field<"attention", &ModelParameters::attention>("Modified3DUNet: attention gates on the skip connections"),
         field<"metadata", &ModelParameters::metadata>(
             "FiLMedUnet: what conditions the model: contrasts, mri_params or a metadata column"),
@@ -808,8 +819,8 @@ struct TargetSize {
   static constexpr auto fields() {
     return ivado::fields(
         field<"thr", &TargetSize::thr>(
-            "bounds of the size classes of lesions, in `unit`; metrics by size do not exist yet", no_effect()),
-        field<"unit", &TargetSize::unit>("unit of the bounds: vox or mm3", no_effect()));
+            "bounds of the size classes of lesions, rising, in `unit`; without any there are no columns by size"),
+        field<"unit", &TargetSize::unit>("unit of the bounds: vox or mm3"));
   }
 };
 
@@ -832,6 +843,7 @@ struct EvaluationParameters {
   OverlapParams overlap;
   std::optional<bool> keypoints;
   double keypoint_distance_mm = 10;
+  double surface_tolerance_mm = 1;
   bool as_ivadomed = false;
   Json targetSize = Json::object();
   Json removeSmall = Json::object();
@@ -847,8 +859,11 @@ struct EvaluationParameters {
                                                              "Countception"),
         field<"keypoint_distance_mm", &EvaluationParameters::keypoint_distance_mm>(
             "farther than this a predicted point does not count as the true one, mm", above(0)),
+        field<"surface_tolerance_mm", &EvaluationParameters::surface_tolerance_mm>(
+            "surfaces no farther apart than this agree (surface_dice), mm", at_least(0)),
         field<"as_ivadomed", &EvaluationParameters::as_ivadomed>(
-            "ivadomed's mse (divided by two axes only) and lesions of soft predictions (not binarised first)"),
+            "ivadomed's mse (divided by two axes only), lesions of soft predictions (not binarised first), and size "
+            "classes with gaps and with names by image"),
         field<"targetSize", &EvaluationParameters::targetSize>("an older name of target_size, which ivadomed ignores",
                                                                no_effect()),
         field<"removeSmall", &EvaluationParameters::removeSmall>(
