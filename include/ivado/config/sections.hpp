@@ -678,8 +678,7 @@ struct ModelParameters {
             "weight of the new batch's statistics in the running ones of batch norm", within(0, 1)),
         field<"depth", &ModelParameters::depth>("number of poolings", at_least(1)),
         field<"is_2d", &ModelParameters::is_2d>(
-            "true: the model works on slices; false: on sub-volumes, which can be looked at (summary, onnx) and not be "
-            "trained yet"),
+            "true: the model works on slices; false: on volumes or sub-volumes of them"),
         field<"final_activation", &ModelParameters::final_activation>("what is done to the last convolution"),
         field<"n_filters", &ModelParameters::n_filters>(
             "channels of the first level; null: 64, but 16 for Modified3DUNet and 32 for ResidualUnet", at_least(1)),
