@@ -10,9 +10,12 @@
 #include <vector>
 
 #include "../catch.hpp"
+#include "../report/svg_check.hpp"
 
 using namespace ivado;
 using Catch::Contains;
+using ivado_test::is_well_formed;
+using ivado_test::times;
 
 namespace {
 
@@ -30,30 +33,6 @@ ThresholdResult analysed(double increment, ThresholdMetric metric, std::int64_t 
     analysis.add(p.view(), g.view());
   }
   return analysis.result();
-}
-
-std::size_t times(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
-/// Walks the tags: each that opens is closed, in order, and quotes come in pairs.
-bool is_well_formed(const std::string& xml) {
-  std::vector<std::string> open;
-  for (std::size_t at = xml.find('<'); at != std::string::npos; at = xml.find('<', at + 1)) {
-    const std::size_t end = xml.find('>', at);
-    if (end == std::string::npos) return false;
-    const std::string tag = xml.substr(at + 1, end - at - 1);
-    if (times(tag, "\"") % 2 != 0 || tag.find('<') != std::string::npos) return false;
-    if (tag[0] == '/') {
-      if (open.empty() || open.back() != tag.substr(1)) return false;
-      open.pop_back();
-    } else if (tag.back() != '/') {
-      open.push_back(tag.substr(0, tag.find(' ')));
-    }
-  }
-  return open.empty() && xml.find('&') == std::string::npos;
 }
 
 /// The points of the polyline of a colour, the `which`th one.
@@ -77,6 +56,7 @@ TEST_CASE("the plot of a threshold analysis shows its curves and marks the optim
   const ThresholdResult result = analysed(0.05, ThresholdMetric::dice, 1);
   const std::string svg = threshold_plot_svg(result);
   CHECK(is_well_formed(svg));
+  CHECK_THAT(svg, !Contains("&"));
   CHECK_THAT(svg, Contains("<svg xmlns=\"http://www.w3.org/2000/svg\"") && Contains(">threshold<") &&
                       Contains(">mean Dice<") && Contains("false positive rate") && Contains("true positive rate"));
   CHECK_THAT(svg, !Contains("nan") && !Contains("inf") && !Contains("href") && !Contains("class 0"));
@@ -104,6 +84,7 @@ TEST_CASE("the plot of a threshold analysis shows its curves and marks the optim
 TEST_CASE("the plot names the score, and has a line for each of several classes", "[unit][threshold]") {
   const std::string svg = threshold_plot_svg(analysed(0.001, ThresholdMetric::recall_specificity, 3));
   CHECK(is_well_formed(svg));
+  CHECK_THAT(svg, !Contains("&"));
   CHECK_THAT(svg, Contains("mean recall + specificity - 1") && Contains(">class 0<") && Contains(">class 2<") &&
                       Contains(">all classes<"));
   CHECK(times(svg, "<polyline") == 9);  // two for each class and for all together, and the diagonal
@@ -116,6 +97,7 @@ TEST_CASE("the plot leaves out what is not defined", "[unit][threshold]") {
   analysis.add(std::vector<float>{0.5F, 0}, std::vector<float>{0, 0});
   const std::string svg = threshold_plot_svg(analysis.result());
   CHECK(is_well_formed(svg));
+  CHECK_THAT(svg, !Contains("&"));
   CHECK_THAT(svg, !Contains("nan") && !Contains("confidence") && Contains("1 volume;"));
   CHECK(points(svg, "#d4720b", 0).size() == 5);
 }

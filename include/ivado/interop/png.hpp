@@ -1,8 +1,6 @@
 // PNG pictures: 8-bit grey and RGB files, and slices with their truth and prediction drawn over them.
-// Needs libpng 1.6 (link with -lpng); no other header includes this one.
+// Needs libpng 1.6 (link with -lpng).
 #pragma once
-
-#include <png.h>
 
 #include <algorithm>
 #include <array>
@@ -18,6 +16,7 @@
 #include "../data/atomic_file.hpp"
 #include "../data/geometry.hpp"
 #include "../error.hpp"
+#include "png_bytes.hpp"
 
 namespace ivado {
 
@@ -28,26 +27,7 @@ namespace ivado {
 /// @param pixels  [rows, columns] for grey or [rows, columns, 3] for red, green, blue; row 0 is at the top
 /// @throws Error (internal) if the shape is another one, or the file cannot be written
 inline void write_png(const std::string& path, ArrayView<const std::uint8_t> pixels) {
-  const std::string doing = "writing the picture " + path;
-  const bool is_rgb = pixels.rank() == 3 && pixels.extent(2) == 3;
-  constexpr std::int64_t largest = 1 << 20;
-  if (!(pixels.rank() == 2 || is_rgb) || pixels.size() == 0 || pixels.extent(0) > largest || pixels.extent(1) > largest)
-    throw internal_error(doing, "an array of " + pixels.shape().text() + " is no picture",
-                         "give [rows, columns] or [rows, columns, 3], up to 1048576 a side");
-  Array<std::uint8_t> dense;
-  if (!pixels.is_dense()) {
-    dense = Array<std::uint8_t>::from(pixels);
-    pixels = std::as_const(dense).view();
-  }
-  png_image header{};
-  header.version = PNG_IMAGE_VERSION;
-  header.height = static_cast<png_uint_32>(pixels.extent(0));
-  header.width = static_cast<png_uint_32>(pixels.extent(1));
-  header.format = is_rgb ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-  write_atomically(path, [&](const std::string& temporary) {
-    if (png_image_write_to_file(&header, temporary.c_str(), 0, pixels.data(), 0, nullptr) == 0)
-      throw internal_error(doing, header.message, "check the permissions and the space of its folder");
-  });
+  write_file_atomically(path, png_bytes(pixels, "writing the picture " + path));
 }
 
 /// Red, green, blue, each 0 … 255.

@@ -14,43 +14,9 @@
 #include "concept.hpp"
 #include "grid.hpp"
 #include "interpolate.hpp"
+#include "range.hpp"
 
 namespace ivado {
-
-/// A range of angles in degrees. In JSON a number d ≥ 0 stands for [-d, d].
-struct DegreeRange {
-  double low = 0;   ///< degrees
-  double high = 0;  ///< degrees
-
-  constexpr DegreeRange() = default;
-  /// [-degrees, degrees]
-  constexpr DegreeRange(double degrees) : low(-degrees), high(degrees) {}
-  constexpr DegreeRange(double lowest, double highest) : low(lowest), high(highest) {}
-
-  /// Reads 5 or [-5, 5].
-  /// @throws Error (usage) if it is something else, negative, or the pair runs downwards
-  [[nodiscard]] static DegreeRange from_json(const Json& json, const std::string& path) {
-    const std::string expected = "a number >= 0, or a pair [low, high]";
-    if (json.is_number()) {
-      const auto degrees = json.get<double>();
-      if (!(degrees >= 0)) throw detail::value_error(path, json, expected);
-      return {degrees};
-    }
-    if (!json.is_array() || json.size() != 2 || !json[0].is_number() || !json[1].is_number() ||
-        json[0].get<double>() > json[1].get<double>())
-      throw detail::value_error(path, json, expected);
-    return {json[0].get<double>(), json[1].get<double>()};
-  }
-  /// A number where the range is symmetric, else a pair.
-  [[nodiscard]] Json to_json() const { return low == -high && high >= 0 ? Json(high) : Json::array({low, high}); }
-  [[nodiscard]] static Json schema() {
-    return {
-        {"anyOf",
-         Json::array({Json{{"type", "number"}, {"minimum", 0}},
-                      Json{{"type", "array"}, {"items", {{"type", "number"}}}, {"minItems", 2}, {"maxItems", 2}}})}};
-  }
-  [[nodiscard]] static std::string type_name() { return "number or pair of numbers"; }
-};
 
 /// A fraction in [0, 1] for each axis. In JSON a list of two or three numbers, or null for none; the third is 0 if not
 /// given.
@@ -104,7 +70,7 @@ class RandomAffine {
   static constexpr bool is_random = true;
 
   struct Params {
-    DegreeRange degrees;       ///< of the rotation
+    SymmetricRange degrees;    ///< of the rotation
     AxisFractions scale;       ///< largest relative change of size along each axis
     AxisFractions translate;   ///< largest shift as a fraction of each extent
     bool as_ivadomed = false;  ///< centre n / 2; inverse in two steps
