@@ -56,6 +56,20 @@ TEST_CASE("Uniform, normal and whole numbers have the moments that they should",
   for (const int count : counts) CHECK(std::abs(count - n / 5) < 5 * 57);  // √(n·0.2·0.8) = 57
 }
 
+TEST_CASE("Filling an array draws what single calls do, from any place of the sequence", "[unit]") {
+  for (const int before : {0, 1, 3, 4}) {
+    for (const std::int64_t n : {0, 2, 127, 128, 131, 300}) {
+      Rng one(RandomKey{0x123456789ABCDEF, 4, 5, 6});
+      for (int i = 0; i < before; ++i) (void)one.bits();
+      Rng many = one;
+      std::vector<float> values(static_cast<std::size_t>(n));
+      many.fill_uniform(values.data(), n);
+      for (const float value : values) CHECK(value == one.uniform_float());
+      CHECK(many.bits() == one.bits());
+    }
+  }
+}
+
 TEST_CASE("Edges of the draws", "[unit]") {
   Rng rng(RandomKey{1, 0, 0, 0});
   CHECK(rng.below(0) == 0);

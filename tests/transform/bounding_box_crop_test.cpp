@@ -83,6 +83,22 @@ TEST_CASE("BoundingBoxCrop with a size takes the middle of the box") {
   CHECK(laws::has(laws::error_text([&] { BoundingBoxCrop({{{6}}}); }), "setting up BoundingBoxCrop: size is [6]"));
 }
 
+TEST_CASE("BoundingBoxCrop for patches widens the box by voxels of the image, as far as there are some") {
+  BoundingBoxCrop::Params params;
+  params.length = {8, 8, 8};
+  params.stride = {3, 8, 4};
+  // 9 voxels need 8 + 3; 3 need 8, moved to begin with the grid; 9 need 12, of which the grid has 10.
+  const auto draw = drawn(params, with_box({30, 30, 10}, {{30, 30, 10}, {10, 1, 1}, {19, 4, 10}}));
+  CHECK(draw.after == ivado::Shape{11, 8, 10});
+  CHECK(draw.start == Start{9, 0, 0});
+  params.stride.reset();
+  CHECK(drawn(params, with_box({30, 30}, {{30, 30, 10}, {10, 1, 1}, {19, 28, 10}})).after == ivado::Shape{16, 30});
+  params.size = {5, 5, 5};  // counts alone
+  CHECK(drawn(params, with_box({30, 30}, {{30, 30, 10}, {10, 1, 1}, {19, 28, 10}})).after == ivado::Shape{5, 5});
+  params.stride = {3};
+  CHECK(laws::has(laws::error_text([&] { BoundingBoxCrop{params}; }), "[3]"));
+}
+
 TEST_CASE("BoundingBoxCrop says what is wrong with a box") {
   const auto error = [](const Sample& sample) { return laws::error_text([&] { (void)drawn({}, sample); }); };
   CHECK(laws::has(error(laws::smooth_sample({9, 9})), "it carries none; name a detector"));

@@ -276,6 +276,40 @@ TEST_CASE("Compose knows transforms that cannot be undone") {
   CHECK(untouched.voxels[0] == 20);
 }
 
+TEST_CASE("Compose in augmented testing: what testing does, and the random transforms that can be undone") {
+  using Chain = ivado::Compose<Twice, AddFirst, AddRandom, AddQuietly, ivado::RandomReverse>;
+  auto params = Chain::Params{};
+  const Chain chain(params);
+  CHECK(chain.random_transforms(Stage::training) ==
+        std::vector<std::string>{"AddRandom", "AddQuietly", "RandomReverse"});
+  CHECK(chain.random_transforms(Stage::augmented_testing) == std::vector<std::string>{"AddQuietly", "RandomReverse"});
+  CHECK(chain.random_transforms(Stage::testing).empty());
+
+  const ivado::RandomKey key{1, 2, 3, 0};
+  Sample sample = three();
+  auto history = chain.preprocess(sample, Stage::augmented_testing);
+  chain.augment(sample, Stage::augmented_testing, key, history);
+  CHECK(history.size() == 4);
+  CHECK(history.draw<AddRandom>() == nullptr);
+  REQUIRE(history.draw<AddQuietly>() != nullptr);
+  CHECK(*history.draw<AddQuietly>() == ivado::Rng(key.with_stream(3)).uniform());
+
+  // A deterministic transform that testing does not have is not there either; a random one may be of testing alone.
+  params.get<Twice>().dataset_type = {true, true, false};
+  params.get<AddQuietly>().dataset_type = {false, false, true};
+  params.get<ivado::RandomReverse>().dataset_type = {false, true, false};
+  CHECK(Chain(params).random_transforms(Stage::augmented_testing) == std::vector<std::string>{"AddQuietly"});
+  sample = three();
+  history = Chain(params).preprocess(sample, Stage::augmented_testing);
+  Chain(params).augment(sample, Stage::augmented_testing, key, history);
+  CHECK(history.draw<Twice>() == nullptr);
+  CHECK(history.size() == 2);
+
+  // What changes labels alone says nothing of the image.
+  params.get<AddQuietly>().applied_to = {false, true, false};
+  CHECK(Chain(params).random_transforms(Stage::augmented_testing).empty());
+}
+
 TEST_CASE("Compose of the study: shapes, labels in float, and the prediction back on the grid of its slice") {
   const Study chain(read<Study>(study_json));
   const Sample raw = laws::smooth_sample({27, 31}, {0.9, 1.1, 3});

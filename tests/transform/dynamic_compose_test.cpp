@@ -24,7 +24,7 @@ template <class Chain>
 std::vector<ivado::Array<float>> results(const char* json, const Sample& raw) {
   const Chain chain(ivado::from_json<typename Chain::Params>(Json::parse(json), "transformation"));
   std::vector<ivado::Array<float>> out;
-  for (const auto stage : {Stage::training, Stage::testing})
+  for (const auto stage : {Stage::training, Stage::testing, Stage::augmented_testing})
     for (std::uint32_t number = 0; number < 3; ++number) {
       Sample sample = raw.clone();
       auto history = chain.preprocess(sample, stage);
@@ -80,6 +80,17 @@ TEST_CASE("DynamicCompose of an empty object is the empty chain") {
   chain.invert(prediction, history);
   CHECK(prediction.voxels == sample.image.voxels);
   CHECK(prediction.kind == Kind::label);
+}
+
+TEST_CASE("DynamicCompose knows which transforms are random in a stage, in the order of the file") {
+  using Names = std::vector<std::string>;
+  const AnyCompose chain(read(R"({"RandomReverse": {}, "CenterCrop": {"size": [8, 8]}, "NormalizeInstance": {},
+    "RandomAffine": {"degrees": 5, "dataset_type": ["training"]},
+    "RandomGamma": {"log_gamma_range": [-0.3, 0.3], "dataset_type": ["validation"]}})"));
+  CHECK(chain.random_transforms(Stage::training) == Names{"RandomReverse", "RandomAffine"});
+  CHECK(chain.random_transforms(Stage::augmented_testing) == Names{"RandomReverse", "RandomAffine"});
+  CHECK(chain.random_transforms(Stage::testing).empty());
+  CHECK(AnyCompose().random_transforms(Stage::training).empty());
 }
 
 TEST_CASE("DynamicCompose keeps the order of the file, in and out") {

@@ -1,4 +1,6 @@
 // RandomAffine: the map, its draws, its inverse, its JSON.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <ivado/transform/random_affine.hpp>
 #include <limits>
@@ -44,6 +46,27 @@ RandomAffine::Draw draw(const RandomAffine& transform, const ivado::Shape& spati
   return transform.draw(rng, sample);
 }
 
+/// The value of a channel at a position, by the definition: linear between voxels, 0 outside.
+double linear(const ivado::Array<float>& voxels, std::int64_t channel, const std::array<double, 3>& position) {
+  const std::array<std::int64_t, 3> extent{voxels.extent(1), voxels.extent(2),
+                                           voxels.rank() > 3 ? voxels.extent(3) : 1};
+  double total = 0;
+  for (int corner = 0; corner < 8; ++corner) {
+    double weight = 1;
+    std::int64_t at = channel;
+    for (std::size_t a = 0; a < 3; ++a) {
+      if (position[a] < -1e-9 || position[a] > static_cast<double>(extent[a] - 1) + 1e-9) return 0;
+      const double p = std::clamp(position[a], 0.0, static_cast<double>(extent[a] - 1));
+      const auto upper = static_cast<std::int64_t>(corner >> a & 1);
+      const double part = p - std::floor(p);
+      weight *= upper == 1 ? part : 1 - part;
+      at = at * extent[a] + std::min(static_cast<std::int64_t>(p) + upper, extent[a] - 1);
+    }
+    total += weight * static_cast<double>(voxels[at]);
+  }
+  return total;
+}
+
 const RandomAffine plain(RandomAffine::Params{});
 const RandomAffine original({{}, {}, {}, true});
 
@@ -86,6 +109,44 @@ TEST_CASE("RandomAffine on a volume gives the published values of the reference"
   CHECK(sum(image) == Approx(row.sum).margin(1e-4));
   CHECK(image.voxels[(3 * 6 + 3) * 5 + 2] == Approx(row.first).margin(2e-6));
   CHECK(image.voxels[(2 * 6 + 3) * 5 + 3] == Approx(row.second).margin(2e-6));
+}
+
+TEST_CASE("RandomAffine gives each voxel of each channel the value at the position of its map") {
+  const auto spatial = GENERATE(ivado::Shape{17, 21}, ivado::Shape{13, 1}, ivado::Shape{9, 17, 19},
+                                ivado::Shape{20, 11, 33}, ivado::Shape{5, 40, 1}, ivado::Shape{1, 6, 70});
+  const std::int64_t depth = spatial.rank() > 2 ? spatial[2] : 1;
+  // As a dense image, as a label that is 0 nearly everywhere, as one at the border, and as nothing at all.
+  const auto content = GENERATE(0, 1, 2, 3);
+  Image before{ivado::Array<float>(spatial.prepended(2), 0), Kind::label, {1, 1, 1}};
+  for (std::int64_t i = 0; i < before.voxels.size() && content < 3; ++i) {
+    const std::int64_t at = i % spatial.size();
+    const std::array<std::int64_t, 3> index{at / depth / spatial[1], at / depth % spatial[1], at % depth};
+    bool is_set = content == 0;
+    if (content == 1)
+      is_set = index[0] == spatial[0] / 2 && std::abs(index[1] - spatial[1] / 3) < 2 && index[2] >= depth / 2;
+    if (content == 2) is_set = index[0] == spatial[0] - 1 || (index[1] == 0 && i < spatial.size());
+    if (is_set) before.voxels[i] = static_cast<float>(1 + i % 13);
+  }
+  const auto axes = spatial.rank() > 2
+                        ? GENERATE(std::array<int, 2>{0, 1}, std::array<int, 2>{0, 2}, std::array<int, 2>{1, 2})
+                        : std::array<int, 2>{0, 1};
+  const auto angle = GENERATE(0.0, 0.1, -0.7, std::numbers::pi / 2);
+  const RandomAffine::Draw drawn{angle, axes, {1.2, 0.9, 1.05}, {1, -2, 0}};
+  CAPTURE(spatial.text(), content, axes[0], axes[1], angle);
+  Image image = before.clone();
+  plain.apply(image, drawn);
+  const auto map = plain.forward_map(spatial, drawn);
+  REQUIRE(map);
+  double worst = 0;
+  for (std::int64_t i = 0; i < image.voxels.size(); ++i) {
+    const std::int64_t at = i % spatial.size();
+    std::array<double, 3> position{static_cast<double>(at / depth / spatial[1]),
+                                   static_cast<double>(at / depth % spatial[1]), static_cast<double>(at % depth)};
+    map->move(position);
+    const double expected = linear(before.voxels, i / spatial.size(), position);
+    worst = std::max(worst, std::abs(static_cast<double>(image.voxels[i]) - expected));
+  }
+  CHECK(worst < 2e-5);  // of 13: three interpolations in float
 }
 
 TEST_CASE("RandomAffine turns a square by 90 degrees without losing a voxel") {

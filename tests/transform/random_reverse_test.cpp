@@ -62,10 +62,35 @@ TEST_CASE("RandomReverse tosses a fair coin for each axis") {
   for (const int count : seen) CHECK(std::abs(count - 500) < 105);  // five standard deviations of 21
 }
 
-TEST_CASE("RandomReverse has no keys") {
+TEST_CASE("RandomReverse mirrors only along the axes that are named, with the draws of all") {
+  const ivado::Sample sample = laws::smooth_sample({4, 4, 4});
+  RandomReverse::Params params;
+  params.axes = {2, 0};
+  const RandomReverse some(params);
+  std::array<int, 3> seen{};
+  for (std::uint32_t number = 0; number < 100; ++number) {
+    ivado::Rng one(ivado::RandomKey{3, 0, number, 0});
+    ivado::Rng other(ivado::RandomKey{3, 0, number, 0});
+    const auto all = RandomReverse().draw(one, sample).is_mirrored;
+    const auto named = some.draw(other, sample).is_mirrored;
+    CHECK(named == std::array<bool, 3>{all[0], false, all[2]});
+    CHECK(one.uniform() == other.uniform());
+    for (std::size_t axis = 0; axis < 3; ++axis) seen[axis] += named[axis] ? 1 : 0;
+  }
+  CHECK((seen[0] > 25 && seen[1] == 0 && seen[2] > 25));
+}
+
+TEST_CASE("RandomReverse reads its axes and refuses others") {
   const auto read = [](const char* json) {
     return ivado::from_json<RandomReverse::Params>(ivado::Json::parse(json), "RandomReverse");
   };
-  CHECK(ivado::to_json(read("{}")) == ivado::Json::object());
+  CHECK(read("{}").axes == std::vector<std::int64_t>{0, 1, 2});
+  CHECK(read(R"({"axes": [1]})").axes == std::vector<std::int64_t>{1});
+  CHECK(laws::has(laws::error_text([&] { (void)read(R"({"axes": [3]})"); }), "RandomReverse.axes"));
   CHECK(laws::has(laws::error_text([&] { (void)read(R"({"p": 1})"); }), "RandomReverse.p: there is no such key"));
+  RandomReverse::Params params;
+  params.axes = {};
+  CHECK(laws::has(laws::error_text([&] { (void)RandomReverse(params); }), "axes is []"));
+  params.axes = {0, -1};
+  CHECK(laws::has(laws::error_text([&] { (void)RandomReverse(params); }), "axes is [0,-1]"));
 }

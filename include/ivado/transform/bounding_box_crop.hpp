@@ -1,6 +1,7 @@
 // BoundingBoxCrop: the part of a sample that an object detector found.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../data/object_detection.hpp"
 #include "concept.hpp"
 #include "crop_window.hpp"
 #include "grid.hpp"
@@ -22,28 +24,41 @@ namespace ivado {
 /// the box itself; with `size` it has these extents about the middle of the box (start + (box - size) / 2, halves to
 /// the even number), so that all samples get one shape; ivadomed 2.9.10, which always hands over the box's own size,
 /// starts at the box. `invert` puts a prediction back on the old grid. In 2-D a third number of `size` is ignored.
+///
+/// For patches, `length` and `stride` widen the box to length + k · stride voxels of the image, as far as the grid
+/// reaches: patches then need neither zeros around them nor a shorter last step. ivadomed widens too (in 3-D), at one
+/// end and with zeros beyond the grid.
 class BoundingBoxCrop {
  public:
   static constexpr std::string_view name = "BoundingBoxCrop";
   static constexpr bool is_preprocessing = true;
   static constexpr bool is_random = false;
+  static constexpr bool needs_box = true;  ///< samples must carry a box
 
   struct Params {
     std::optional<std::vector<int>> size;  ///< extents of the window in voxels along H, W, D; none: those of the box
+    std::optional<std::vector<int>> length{};  ///< of patches along H, W, D, in voxels; without effect beside `size`
+    std::optional<std::vector<int>> stride{};  ///< distance of the patches; none: `length`
 
     static constexpr auto fields() {
-      return ivado::fields(field<"size", &Params::size>(
-          "extents of the window in voxels, about the middle of the box: [H, W] in 2-D, [H, W, D] in 3-D; null: the "
-          "box itself",
-          at_least(1)));
+      return ivado::fields(field<"size", &Params::size>("extents of the window in voxels, about the middle of the box: "
+                                                        "[H, W] in 2-D, [H, W, D] in 3-D; null: the "
+                                                        "box itself",
+                                                        at_least(1)),
+                           field<"length", &Params::length>(
+                               "extents of patches: without `size`, the box is widened to length + k stride voxels; "
+                               "behind a detector filled from the model's patches",
+                               at_least(1)),
+                           field<"stride", &Params::stride>("distances of patches; null: `length`", at_least(1)));
     }
   };
 
   using Draw = CropWindow;
 
-  /// @throws Error (usage) if `size` has not two or three positive numbers
+  /// @throws Error (usage) if `size`, `length` or `stride` has not two or three positive numbers
   explicit BoundingBoxCrop(const Params& params) : params_(params) {
-    if (params.size) detail::check_crop_size(*params.size, name);
+    for (const auto& given : {params.size, params.length, params.stride})
+      if (given) detail::check_crop_size(*given, name);
   }
 
   /// The window on the sample's grid. Uses no random number.
@@ -55,23 +70,23 @@ class BoundingBoxCrop {
     if (!sample.box)
       throw data_error("cropping a sample to its box", "it carries none",
                        "name a detector in object_detection_params, or leave BoundingBoxCrop out");
-    const ObjectBox& box = *sample.box;
     Draw draw{image.spatial(), {}, {}};
+    const ObjectBox box = resample_box(*sample.box, draw.before);
     if (params_.size) draw.after = detail::crop_extents(*params_.size, draw.before, name);
-    if (box.grid.rank() < draw.before.rank())
-      throw internal_error("cropping a sample to its box", detail::text("the grid of the box has ", box.grid.rank(),
-                                                                        " axes, the sample ", draw.before.rank()));
+    const Shape length = params_.length ? detail::crop_extents(*params_.length, draw.before, name) : Shape{};
+    const Shape stride = params_.stride ? detail::crop_extents(*params_.stride, draw.before, name) : length;
     for (int axis = 0; axis < draw.before.rank(); ++axis) {
       const auto a = static_cast<std::size_t>(axis);
-      if (box.end[a] <= box.begin[a] || box.grid[axis] <= 0)
-        throw data_error("cropping a sample to its box",
-                         detail::text("along ", "HWD"[axis], " the box runs from ", box.begin[a], " to ", box.end[a],
-                                      " of ", box.grid[axis], " voxels"),
-                         "a box needs at least one voxel along each axis");
-      const std::int64_t start = floor_ratio(box.begin[a] * draw.before[axis], box.grid[axis]);
-      const std::int64_t end = -floor_ratio(-box.end[a] * draw.before[axis], box.grid[axis]);
-      if (!params_.size) draw.after.push_back(end - start);
-      draw.start[a] = start + detail::half_to_even(end - start - draw.after[axis]);
+      const std::int64_t extent = box.end[a] - box.begin[a];
+      const std::int64_t most = std::max(draw.before[axis], extent);
+      const bool is_widened = !params_.size && params_.length;
+      if (!params_.size)
+        draw.after.push_back(
+            is_widened ? std::min(resize_to_multiple(extent, std::min(stride[axis], length[axis]), length[axis]), most)
+                       : extent);
+      draw.start[a] = box.begin[a] + detail::half_to_even(extent - draw.after[axis]);
+      if (is_widened && extent <= draw.before[axis])
+        draw.start[a] = std::clamp<std::int64_t>(draw.start[a], 0, draw.before[axis] - draw.after[axis]);
     }
     return draw;
   }
@@ -83,11 +98,6 @@ class BoundingBoxCrop {
   void invert(Image& image, const Draw& draw) const { detail::uncrop(image, draw, "undoing BoundingBoxCrop"); }
 
  private:
-  /// ⌊a / b⌋ for b > 0.
-  [[nodiscard]] static constexpr std::int64_t floor_ratio(std::int64_t a, std::int64_t b) noexcept {
-    return a / b - (a % b < 0 ? 1 : 0);
-  }
-
   Params params_;
 };
 

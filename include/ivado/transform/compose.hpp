@@ -132,6 +132,12 @@ class Compose {
   explicit Compose(const Params& params = Params{})
       : steps_(detail::PlacedTransform<Ts>(params.template get<Ts>())...) {}
 
+  /// True if samples of a stage must carry a box (see BoundingBoxCrop).
+  [[nodiscard]] bool needs_box([[maybe_unused]] Stage stage) const {
+    return ((detail::takes_box<Ts>() && std::get<detail::PlacedTransform<Ts>>(steps_).dataset_type.contains(stage)) ||
+            ...);
+  }
+
   /// Runs the preprocessing transforms in place.
   /// @return what was done, to be handed to `augment` and `invert`
   [[nodiscard]] History preprocess(Sample& sample, Stage stage) const {
@@ -160,6 +166,13 @@ class Compose {
       }
       (std::index_sequence_for<Ts...>{});
     }
+  }
+
+  /// The names of the transforms that change images at random in a stage, in order.
+  [[nodiscard]] std::vector<std::string> random_transforms(Stage stage) const {
+    std::vector<std::string> out;
+    std::apply([&](const auto&... step) { (detail::note_random(step, stage, out), ...); }, steps_);
+    return out;
   }
 
  private:

@@ -120,6 +120,14 @@ class DynamicCompose {
     }
   }
 
+  /// True if samples of a stage must carry a box (see BoundingBoxCrop).
+  [[nodiscard]] bool needs_box(Stage stage) const {
+    const auto takes = [stage]<Transform T>(const std::optional<detail::PlacedTransform<T>>& step) {
+      return detail::takes_box<T>() && step && step->dataset_type.contains(stage);
+    };
+    return std::apply([&](const auto&... steps) { return (takes(steps) || ...); }, steps_);
+  }
+
   /// Runs the preprocessing transforms in place.
   /// @return what was done, to be handed to `augment` and `invert`
   [[nodiscard]] History preprocess(Sample& sample, Stage stage) const {
@@ -144,6 +152,14 @@ class DynamicCompose {
     prediction.kind = Kind::label;
     for (std::size_t i = history.size(); i-- > 0;)
       at(history[i], [&]<std::size_t I>(const auto& step) { detail::invert_step<I>(step, prediction, history); });
+  }
+
+  /// The names of the transforms that change images at random in a stage, in order.
+  [[nodiscard]] std::vector<std::string> random_transforms(Stage stage) const {
+    std::vector<std::string> out;
+    for (const auto place : order_)
+      at(place, [&]<std::size_t>(const auto& step) { detail::note_random(step, stage, out); });
+    return out;
   }
 
  private:

@@ -87,7 +87,8 @@ class ElasticTransform {
     draw.sigma_vox = rng.uniform(params_.sigma_range[0], params_.sigma_range[1]);
     const Shape spatial = image.spatial();
     Array<float> noise(spatial.prepended(spatial.rank()));
-    for (float& value : noise) value = 2 * rng.uniform_float() - 1;
+    rng.fill_uniform(noise.data(), noise.size());
+    for (float& value : noise) value = 2 * value - 1;
     draw.displacement =
         std::make_shared<const Array<float>>(displacement(std::move(noise), draw.alpha, draw.sigma_vox));
     return draw;

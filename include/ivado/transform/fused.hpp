@@ -43,7 +43,7 @@ concept GridTransform =
 ///
 /// JSON: `"Fused": {"RandomAffine": {…}, "ElasticTransform": {…}}`, with `applied_to` and `dataset_type` beside them.
 /// One whose parameters all have defaults may be left out, and then takes these.
-/// @complexity one pass, with positions in double: two to three times the time of the two transforms in a row, whose
+/// @complexity one pass, with positions in double: several times the time of the two transforms in a row, whose
 /// loops go along rows. Take it for sharpness, not for speed.
 /// @note Resample is not for it: it changes the grid, is done once and cached, and interpolates images by splines.
 template <GridTransform... Ts>

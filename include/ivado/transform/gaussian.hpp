@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "../data/array.hpp"
@@ -33,6 +34,23 @@ enum class Border {
   }
   for (auto& weight : weights) weight /= sum;
   return weights;
+}
+
+/// Adds the rows at `Count` distances before and after a row, weighted: several at once, as the sums of one pass then
+/// stay in registers.
+template <std::int64_t Lanes, std::int64_t Count>
+void add_neighbours(const float* row, std::int64_t distance, const std::vector<float>& weights, float* sum) {
+  const float* const weight = weights.data() + distance;
+  const float* const before = row - distance * Lanes;
+  const float* const after = row + distance * Lanes;
+  for (std::int64_t k = 0; k < Lanes; ++k) {
+    float total = sum[k];
+    [&]<std::int64_t... D>(std::integer_sequence<std::int64_t, D...>) {
+      ((total += weight[D] * (before[k - D * Lanes] + after[k + D * Lanes])), ...);
+    }
+    (std::make_integer_sequence<std::int64_t, Count>());
+    sum[k] = total;
+  }
 }
 
 /// Filters the middle axis of [outer, n, inner] in place with a symmetric kernel.
@@ -66,13 +84,11 @@ inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::in
     for (std::int64_t i = 0; i < n; ++i) {
       float sum[lanes];
       const float* const row = lines + i * lanes;
+      const std::int64_t farthest = border == Border::zero ? std::min(radius, std::max(i, n - 1 - i)) : radius;
       for (std::int64_t k = 0; k < lanes; ++k) sum[k] = weights[0] * row[k];
-      for (std::int64_t distance = 1; distance <= radius; ++distance) {
-        const float weight = weights[static_cast<std::size_t>(distance)];
-        const float* const before = row - distance * lanes;
-        const float* const after = row + distance * lanes;
-        for (std::int64_t k = 0; k < lanes; ++k) sum[k] += weight * (before[k] + after[k]);
-      }
+      std::int64_t distance = 1;
+      for (; distance + 3 <= farthest; distance += 4) add_neighbours<lanes, 4>(row, distance, weights, sum);
+      for (; distance <= farthest; ++distance) add_neighbours<lanes, 1>(row, distance, weights, sum);
       if (side_by_side) {
         for (std::int64_t k = 0; k < lanes; ++k) data[start[0] + i * inner + k] = sum[k];
       } else {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "../config/params.hpp"
 #include "concept.hpp"
@@ -13,12 +14,11 @@
 
 namespace ivado {
 
-/// Mirrors a sample along each of its axes with probability ½, independently: image, label and region of interest
-/// alike.
+/// Mirrors a sample along each of `axes` with probability ½, independently: image, label and region of interest alike.
 ///
-/// It has no parameters, as in ivadomed 2.9.10. Mirroring again undoes it exactly. Along the third axis of a slice there
-/// is nothing to mirror.
-/// @note It swaps left and right of the body along one of the axes: leave it out where the label tells them apart.
+/// All axes by default, as in ivadomed 2.9.10, which has no choice. Mirroring again undoes it exactly. Along the third
+/// axis of a slice there is nothing to mirror.
+/// @note It swaps left and right of the body along one of the axes: leave that out where the label tells them apart.
 class RandomReverse {
  public:
   static constexpr std::string_view name = "RandomReverse";
@@ -26,18 +26,31 @@ class RandomReverse {
   static constexpr bool is_random = true;
 
   struct Params {
-    static constexpr auto fields() { return ivado::fields(); }
+    std::vector<std::int64_t> axes{0, 1, 2};  ///< axes that may be mirrored: H, W, D
+
+    static constexpr auto fields() {
+      return ivado::fields(field<"axes", &Params::axes>(
+          "axes along which a sample may be mirrored: 0 for H, 1 for W, 2 for D", within(0, 2)));
+    }
   };
   struct Draw {
     std::array<bool, 3> is_mirrored{};  ///< along H, W, D
   };
 
-  explicit RandomReverse(const Params& /*params*/ = {}) {}
+  RandomReverse() : RandomReverse(Params{}) {}
+  /// @throws Error (usage) if an axis is not 0, 1 or 2, or there is none
+  explicit RandomReverse(const Params& params) {
+    for (const std::int64_t axis : params.axes) {
+      if (axis < 0 || axis > 2) refuse(params);
+      may_mirror_[static_cast<std::size_t>(axis)] = true;
+    }
+    if (params.axes.empty()) refuse(params);
+  }
 
-  /// Three fair coins, in 2-D too.
+  /// Three fair coins, whatever the axes, in 2-D too.
   [[nodiscard]] Draw draw(Rng& rng, const Sample& /*sample*/) const {
     Draw draw;
-    for (bool& axis : draw.is_mirrored) axis = rng.bernoulli(0.5);
+    for (std::size_t axis = 0; axis < 3; ++axis) draw.is_mirrored[axis] = rng.bernoulli(0.5) && may_mirror_[axis];
     return draw;
   }
 
@@ -58,6 +71,14 @@ class RandomReverse {
 
   /// Mirrors back, in place.
   void invert(Image& image, const Draw& draw) const { apply(image, draw); }
+
+ private:
+  [[noreturn]] static void refuse(const Params& params) {
+    throw usage_error("setting up RandomReverse", "axes is " + ivado::to_json(params.axes).dump(),
+                      "give one or more of 0 (H), 1 (W) and 2 (D)");
+  }
+
+  std::array<bool, 3> may_mirror_{};  // along H, W, D
 };
 
 static_assert(InvertibleTransform<RandomReverse>);

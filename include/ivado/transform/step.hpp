@@ -34,6 +34,7 @@ struct StageSet {
   bool validation = true;
   bool testing = true;
 
+  /// Augmented testing counts as testing.
   [[nodiscard]] constexpr bool contains(Stage stage) const noexcept {
     return stage == Stage::training ? training : stage == Stage::validation ? validation : testing;
   }
@@ -155,6 +156,13 @@ template <Transform... Ts>
   return all.empty() ? "empty" : all;
 }
 
+/// True if a transform works on samples that carry a box: its `needs_box`, false where it has none.
+template <Transform T>
+[[nodiscard]] constexpr bool takes_box() {
+  if constexpr (requires { T::needs_box; }) return T::needs_box;
+  return false;
+}
+
 /// True if the chain may have to take a transform back, but cannot.
 template <Transform T>
 [[nodiscard]] constexpr bool is_irreversible() {
@@ -164,6 +172,14 @@ template <Transform T>
     return T::moves_voxels;
   else
     return true;
+}
+
+/// True if a step works in a stage. Augmented testing has the steps of testing, and of the random ones all that training
+/// or testing has and that can be undone.
+template <Transform T>
+[[nodiscard]] constexpr bool works_in(const StageSet& stages, Stage stage) noexcept {
+  if (stage != Stage::augmented_testing || !T::is_random) return stages.contains(stage);
+  return !is_irreversible<T>() && (stages.training || stages.testing);
 }
 
 }  // namespace detail
@@ -239,7 +255,7 @@ struct PlacedTransform {
 /// Runs one step of a chain: one draw for all kinds of data.
 template <std::size_t I, Transform T, class History>
 void run_step(const PlacedTransform<T>& step, Sample& sample, Stage stage, const RandomKey& key, History& history) {
-  if (!step.dataset_type.contains(stage)) return;
+  if (!works_in<T>(step.dataset_type, stage)) return;
   const auto touches = [&](const Image& image, Kind kind) { return step.applied_to.contains(kind) && !image.empty(); };
   const bool image = touches(sample.image, Kind::image);
   const bool label = touches(sample.label, Kind::label);
@@ -251,6 +267,12 @@ void run_step(const PlacedTransform<T>& step, Sample& sample, Stage stage, const
   if (label) step.transform.apply(sample.label, draw);
   if (roi) step.transform.apply(sample.roi, draw);
   if (image) history.template record<I>(std::move(draw));
+}
+
+/// Adds the name of a step that changes images at random in a stage.
+template <Transform T>
+void note_random(const PlacedTransform<T>& step, Stage stage, std::vector<std::string>& names) {
+  if (T::is_random && step.applied_to.image && works_in<T>(step.dataset_type, stage)) names.emplace_back(T::name);
 }
 
 /// Takes one step of a chain back.
