@@ -23,7 +23,7 @@ struct NumberTable {
   std::string key;                          ///< name of the first column
   std::vector<std::string> columns;         ///< names of the others
   std::vector<std::string> rows;            ///< the first field of each row
-  std::vector<std::vector<double>> values;  ///< of each row, one a column; NaN where empty; true is 1
+  std::vector<std::vector<double>> values;  ///< of each row, one a column; NaN where empty or n/a; true is 1
 
   /// The number of a column.
   /// @throws Error (usage) if there is none of that name
@@ -127,7 +127,7 @@ namespace detail {
       double value = std::numeric_limits<double>::quiet_NaN();
       if (field == "true" || field == "false") {
         value = field == "true" ? 1 : 0;
-      } else if (!field.empty()) {
+      } else if (!field.empty() && field != "n/a") {
         const char* const end = field.data() + field.size();
         const auto [at, fault] = std::from_chars(field.data(), end, value);
         if (fault != std::errc{} || at != end)
