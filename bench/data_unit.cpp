@@ -6,6 +6,7 @@
 // Data: the three images of sub-unf01 in `spinalcord/` of IVADO_DATA_DIR (default: ../shared/data). Without them the
 // embedded phantom, which cannot be compared with ivadomed's times. Prints tables, and the same as JSON on the last
 // line. All files are written to a temporary folder that is removed at the end.
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,26 +29,21 @@
 #include <ivado/data/bids_index.hpp>
 #include <ivado/data/bids_loader.hpp>
 #include <ivado/data/dataset_copy.hpp>
-#include <ivado/data/phantom.hpp>
 #include <ivado/error.hpp>
-#include <ivado/transform/transform.hpp>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "study.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
-using ivado::Json;
-using Chain = ivado::Compose<ivado::Resample, ivado::CenterCrop, ivado::RandomAffine, ivado::ElasticTransform,
-                             ivado::NormalizeInstance>;
+using namespace study;
 using SliceLoader = ivado::BidsLoader<ivado::Slices<ivado::Axis::axial>>;
 using SubvolumeLoader = ivado::BidsLoader<ivado::Subvolumes<128, 128, 16>>;
-
-const std::vector<std::string> contrasts{"T1w", "T2w", "T2star"};
 
 /// A time of ivadomed 2.9.10 (PyTorch 1.13.1 of Debian 12, Python 3.11), in ms.
 struct Original {
@@ -71,63 +67,11 @@ constexpr Original original_index{20, 20};
 // What the data unit of one subject may cost at ten subjects, by what it costs at one.
 constexpr double allowed_growth = 1.1;
 
-/// A temporary folder, removed with all that is in it.
-class Scratch {
- public:
-  Scratch() {
-    std::string name = (fs::temp_directory_path() / "ivado_bench_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr)
-      throw ivado::internal_error("making a temporary folder", "it cannot be made", "set TMPDIR to a writable folder");
-    path_ = name;
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code fault;
-    fs::remove_all(path_, fault);
-    if (fault) std::fprintf(stderr, "warning: %s is left: %s\n", path_.c_str(), fault.message().c_str());
-  }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
-}
 double least(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
 
 double now_ms() {
   const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now().time_since_epoch();
   return time.count();
-}
-
-/// How the chain of the study augments.
-enum class Augmentation { none, study, elastic_always };
-
-/// The chain of the study: experiment 1 of the profile study for slices, its 3-D network for volumes, there with the
-/// elastic deformation of the former.
-template <int Dimension>
-Chain chain(Augmentation augmentation) {
-  Json json = Json::parse(R"({
-    "Resample": {"hspace": 0.75, "wspace": 0.75, "dspace": 1},
-    "CenterCrop": {"size": [128, 128]},
-    "RandomAffine": {"degrees": 5, "scale": [0.1, 0.1], "translate": [0.03, 0.03], "applied_to": ["im", "gt"],
-                     "dataset_type": ["training"]},
-    "ElasticTransform": {"alpha_range": [28.0, 30.0], "sigma_range": [3.5, 4.5], "p": 0.1, "applied_to": ["im", "gt"],
-                         "dataset_type": ["training"]},
-    "NormalizeInstance": {"applied_to": ["im"]}})");
-  if constexpr (Dimension == 3) {
-    json["CenterCrop"]["size"] = {128, 128, 16};
-    json["RandomAffine"]["scale"] = {0.1, 0.1, 0.1};
-  }
-  if (augmentation == Augmentation::elastic_always) json["ElasticTransform"]["p"] = 1;
-  if (augmentation == Augmentation::none)
-    json["RandomAffine"]["dataset_type"] = json["ElasticTransform"]["dataset_type"] = Json::array();
-  return Chain(Chain::Params::from_json(json, "transformation"));
 }
 
 template <class Loader>
@@ -435,33 +379,6 @@ Json measure_growth(const std::string& name, const std::string& one, const std::
   return out;
 }
 
-/// Writes the set of one subject. @return false if it is the phantom, because the data is not there
-bool write_one_subject(const Scratch& scratch, const std::string& to) {
-  const char* given = std::getenv("IVADO_DATA_DIR");
-#ifdef IVADO_SOURCE_DIR
-  const fs::path folder = given != nullptr ? fs::path(given) : fs::path(IVADO_SOURCE_DIR) / ".." / "shared" / "data";
-#else
-  const fs::path folder = given != nullptr ? fs::path(given) : fs::path("..") / "shared" / "data";
-#endif
-  const std::string source = (folder / "spinalcord").string();
-  if (fs::is_directory(fs::path(source) / "sub-unf01")) {
-    ivado::SubsetParams params;
-    params.from = source;
-    params.to = to;
-    params.list = {"sub-unf01"};
-    params.contrasts = contrasts;
-    (void)ivado::write_subset(params);
-    return true;
-  }
-  ivado::PhantomParams params;
-  params.subjects = 1;
-  params.contrasts = contrasts;
-  const std::string phantom = scratch / "phantom";
-  ivado::write_phantom(phantom, params);
-  fs::rename(phantom, to);
-  return false;
-}
-
 void run(int rounds) {
 #if defined(__OPTIMIZE__)
   const char* build = "optimised";
@@ -532,6 +449,10 @@ void run(int rounds) {
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 7;
   if (rounds < 1) return std::fputs("usage: bench_data_unit [rounds]\n", stderr), 2;
+  // As a program of ivado has it (runtime.hpp): memory that is freed stays with the process.
+  ::mallopt(M_MMAP_MAX, 0);
+  ::mallopt(M_TRIM_THRESHOLD, -1);
+  ::mallopt(M_TOP_PAD, 64 << 20);
   try {
     run(rounds);
   } catch (const std::exception& error) {

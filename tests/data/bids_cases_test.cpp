@@ -97,7 +97,10 @@ TEST_CASE("the keys of loader_parameters that choose files are read and written"
   CHECK(raters.has_several_raters());
   CHECK(raters.raters_by_class[1][1] == "_b2");
   CHECK(raters.to_json() == Json::parse(R"([["_a1", "_a2"], ["_b1", "_b2"]])"));
-  CHECK(contains(read_message(R"({"target_suffix": [["_a1", "_a2"]]})"), "several raters does not exist in ivado yet"));
+  CHECK(raters.raters() == 2);
+  CHECK(raters.all() == Names{"_a1", "_a2", "_b1", "_b2"});
+  CHECK(contains(read_message(R"({"target_suffix": [["_a1", "_a2"], ["_b1", "_b2", "_b3"]]})"),
+                 "one class has 2 raters, another 3"));
   CHECK(params_of(R"({"target_suffix": [["_a"], ["_b"]]})").target_suffix.to_json() == Json::parse(R"(["_a", "_b"])"));
 }
 
@@ -320,14 +323,11 @@ TEST_CASE("extensions choose the images; of two files of one name the first exte
   CHECK(contains(message_of(index, params), "none of 3 images is left (3 left out: 1 x the extension .nii"));
 }
 
-TEST_CASE("several raters, no suffix, and channels without contrasts are refused", "[bids_cases]") {
+TEST_CASE("no suffix, and channels without contrasts are refused", "[bids_cases]") {
   Tree tree;
   labelled(tree, "sub-1/anat", "sub-1_T2w");
   const BidsIndex index({tree.root()});
   auto params = with_contrasts({"T2w"});
-  params.target_suffix.raters_by_class = {{"_seg-1", "_seg-2"}};
-  CHECK(contains(message_of(index, params), "several raters"));
-  CHECK(contains(message_of(index, params), "does not exist in ivado yet"));
   params.target_suffix.raters_by_class = {};
   CHECK(contains(message_of(index, params), "target_suffix is empty"));
   params = with_contrasts({});

@@ -217,6 +217,34 @@ TEST_CASE("Contrasts that may be missing come from a packed file as from the fol
   check_same(folders, packed, chain, {"T1w"}, Stage::testing);
 }
 
+TEST_CASE("Labels of several raters come from a packed file as from the folders") {
+  const Study study;
+  for (const std::string stem : {"sub-01/anat/sub-01_T1w", "sub-02/anat/sub-02_T2w"})
+    study.write("derivatives/labels/" + stem + "_seg-second.nii.gz", stem.substr(0, 6),
+                [](auto i, auto j, auto k) { return i > 5 && j > 2 && j < 8 && k > 1 ? 1.0F : 0.0F; });
+  const std::string path = study.file("set.hdf5");
+  const Chain chain(chain_params());
+  const LoaderParameters params =
+      study.params(R"({"target_suffix": [["_seg-manual", "_seg-second"]], "cache_mib": 0})");
+  const BidsLoader<AnySlices> folders(params);
+  const auto made = ivado::write_pack(path, folders, {}, chain, chain_params().to_json());
+  CHECK(made.volumes == 12);  // five images, seven labels
+  LoaderParameters of_file = params;
+  of_file.path_data.values = {path};
+  const Hdf5Loader<AnySlices> packed(of_file);
+  for (const auto stage : {Stage::training, Stage::validation, Stage::testing})
+    check_same(folders, packed, chain, {}, stage);
+  LeftOutList left_out;
+  CHECK(packed.cases(true, {}, left_out)[0].raters() == 2);
+  // the draw of the raters is seen in training, and from the file it is the same: check_same has compared one epoch
+  const auto set = packed.dataset(packed.cases(true, {}, left_out), chain, Stage::training, 5);
+  const auto first = set.get(3, 0).sample.label.voxels.clone();
+  bool differs = false;
+  for (std::uint32_t epoch = 1; epoch < 20; ++epoch)
+    differs = differs || !(set.get(3, epoch).sample.label.voxels == first);
+  CHECK(differs);
+}
+
 TEST_CASE("A packed file that other options or transforms made is refused with the difference") {
   const Study study;
   const std::string path = study.file("set.hdf5");

@@ -304,6 +304,17 @@ TEST_CASE("each slice that a filter leaves out is counted under its reason", "[u
     one.roi.clear();
     CHECK(slices_with(options, one).first == Slices{1, 2, 3, 4});
   }
+  SECTION("a predicate is asked about slices that pass the others, as they are in the file") {
+    std::vector<std::int32_t> asked;
+    options.keep_slice = [&](const Sample& slice) {
+      asked.push_back(slice.origin.slice);
+      CHECK(slice.label.empty());
+      return slice.origin.slice != 2;
+    };
+    CHECK(slices_with(options, files.one) ==
+          std::pair{Slices{1, 3, 4}, SliceCounts{.kept = 3, .empty_input = 1, .rejected = 1}});
+    CHECK(asked == std::vector<std::int32_t>{1, 2, 3, 4});
+  }
   SECTION("one constant channel of two is enough") {
     Case one = files.one;
     one.images.push_back(one.labels[0]);  // constant in slices 0 and 1

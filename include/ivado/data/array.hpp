@@ -1,6 +1,9 @@
 // Shape, Array (owning, dense) and ArrayView (strided, not owning): the arrays of ivado's data side. No LibTorch here.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -223,6 +226,19 @@ void copy(ArrayView<From> from, ArrayView<To> to) {
   });
 }
 
+namespace detail {
+
+/// From so many bytes on an array that is kept long gets pages of its own: rounding costs it an eighth at most.
+inline constexpr std::size_t least_bytes_of_pages = std::size_t{1} << 15;
+
+/// Bytes rounded up to whole pages of memory.
+[[nodiscard]] inline std::size_t whole_pages(std::size_t bytes) {
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
+}  // namespace detail
+
 /// An owning, dense, row-major array aligned to 64 bytes. Moves; is copied only by `clone()`.
 ///
 /// By convention axis 0 of a sample is the channel (or class) and the others are spatial.
@@ -237,15 +253,8 @@ class Array {
   /// An array with uninitialised elements. For elements of 0 use `zeros`.
   /// @throws Error if an extent is negative or the size in bytes overflows
   explicit Array(const Shape& shape) : shape_(shape) {
-    std::int64_t size = shape.rank() == 0 ? 0 : 1;
-    for (const auto extent : shape) {
-      if (extent < 0 || (extent > 0 && size > std::numeric_limits<std::int64_t>::max() /
-                                                  static_cast<std::int64_t>(sizeof(T)) / extent))
-        throw internal_error("allocating an array", "impossible shape " + shape.text());
-      size *= extent;
-    }
-    if (size > 0)
-      data_.reset(static_cast<T*>(::operator new (static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{64})));
+    if (const std::size_t bytes = bytes_of(shape); bytes > 0)
+      data_.reset(static_cast<T*>(::operator new (bytes, std::align_val_t{64})));
   }
   /// An array with every element `value`.
   Array(const Shape& shape, T value) : Array(shape) { std::fill_n(data(), size(), value); }
@@ -262,6 +271,10 @@ class Array {
   [[nodiscard]] std::int64_t extent(int axis) const noexcept { return shape_[axis]; }
   [[nodiscard]] std::int64_t size() const noexcept { return shape_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return static_cast<std::size_t>(size()) * sizeof(T); }
+  /// Memory that it takes once it has settled: whole pages, but `bytes()` where it is small.
+  [[nodiscard]] std::size_t footprint() const noexcept {
+    return bytes() < detail::least_bytes_of_pages ? bytes() : detail::whole_pages(bytes());
+  }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
   [[nodiscard]] T* data() noexcept { return data_.get(); }
   [[nodiscard]] const T* data() const noexcept { return data_.get(); }
@@ -281,6 +294,26 @@ class Array {
     std::copy_n(data(), size(), out.data());
     return out;
   }
+  /// An array with unspecified elements in pages of its own, which the system has back when the array ends: for what is
+  /// kept long, or comes from a file as a whole, and would leave holes in the heap that nothing else fits into. A small
+  /// one, and any where there are no pages to be had, lies in the heap all the same.
+  [[nodiscard]] static Array in_pages(const Shape& shape) {
+    if (bytes_of(shape) < detail::least_bytes_of_pages) return Array(shape);
+    const std::size_t size = detail::whole_pages(bytes_of(shape));
+    void* const pages = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) return Array(shape);
+    Array out;
+    out.shape_ = shape;
+    out.data_ = std::unique_ptr<T, Free>(static_cast<T*>(pages), Free{size});
+    return out;
+  }
+  /// Moves the elements there, unless they are.
+  void settle() {
+    if (bytes() < detail::least_bytes_of_pages || data_.get_deleter().mapped_bytes != 0) return;
+    Array settled = in_pages(shape_);
+    std::copy_n(data(), size(), settled.data());
+    *this = std::move(settled);
+  }
   /// The same elements under another shape of the same size.
   /// @throws Error if the sizes differ
   [[nodiscard]] Array reshaped(const Shape& shape) && {
@@ -293,8 +326,25 @@ class Array {
 
  private:
   struct Free {
-    void operator()(T* pointer) const noexcept { ::operator delete (pointer, std::align_val_t{64}); }
+    std::size_t mapped_bytes = 0;  ///< of pages of its own; 0: it lies in the heap
+    void operator()(T* pointer) const noexcept {
+      if (mapped_bytes == 0) return ::operator delete (pointer, std::align_val_t{64});
+      // A hole in a row of pages may be one more than the system counts; then the addresses stay and the memory goes.
+      if (::munmap(pointer, mapped_bytes) != 0) (void)::madvise(pointer, mapped_bytes, MADV_DONTNEED);
+    }
   };
+  /// @throws Error if an extent is negative or the size in bytes overflows
+  [[nodiscard]] static std::size_t bytes_of(const Shape& shape) {
+    std::int64_t size = shape.rank() == 0 ? 0 : 1;
+    for (const auto extent : shape) {
+      if (extent < 0 || (extent > 0 && size > std::numeric_limits<std::int64_t>::max() /
+                                                  static_cast<std::int64_t>(sizeof(T)) / extent))
+        throw internal_error("allocating an array", "impossible shape " + shape.text());
+      size *= extent;
+    }
+    return static_cast<std::size_t>(size) * sizeof(T);
+  }
+
   Shape shape_;
   std::unique_ptr<T, Free> data_;
 };

@@ -2,15 +2,21 @@
 #pragma once
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "../error.hpp"
 
@@ -24,6 +30,40 @@ namespace ivado {
   return (place.parent_path() /
           (".ivado-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + "-" + place.filename().string()))
       .string();
+}
+
+namespace detail {
+
+/// The process that a file named by `temporary_beside` belongs to; nothing for another file.
+[[nodiscard]] inline std::optional<pid_t> writer_of(std::string_view name) noexcept {
+  constexpr std::string_view mark = ".ivado-";
+  if (!name.starts_with(mark)) return std::nullopt;
+  name.remove_prefix(mark.size());
+  pid_t process = 0;
+  const auto [end, fault] = std::from_chars(name.data(), name.data() + name.size(), process);
+  if (fault != std::errc{} || process <= 0 || end == name.data() + name.size() || *end != '-') return std::nullopt;
+  return process;
+}
+
+}  // namespace detail
+
+/// Removes from a folder (not from those below it) what killed runs have left half-written.
+///
+/// These are the files named by `temporary_beside` whose process is gone, or has the id of this one, as it happens in
+/// containers: call it while this process writes nothing there. Nobody reads such files; they only take room.
+/// @return the names of the files that were removed, sorted; none where there is no such folder
+inline std::vector<std::string> remove_abandoned(const std::string& folder) {
+  std::vector<std::string> removed;
+  std::error_code fault;
+  for (std::filesystem::directory_iterator entry(folder, fault), end; !fault && entry != end; entry.increment(fault)) {
+    const std::string name = entry->path().filename().string();
+    const auto writer = detail::writer_of(name);
+    if (!writer || (*writer != ::getpid() && (::kill(*writer, 0) == 0 || errno != ESRCH))) continue;
+    std::error_code ignored;
+    if (std::filesystem::remove(entry->path(), ignored)) removed.push_back(name);
+  }
+  std::sort(removed.begin(), removed.end());
+  return removed;
 }
 
 /// Calls `write(temporary_path)` and renames the result to `path`; removes it if that throws.

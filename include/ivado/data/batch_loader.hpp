@@ -17,8 +17,10 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../profile/clocks.hpp"
 #include "../random.hpp"
 #include "array.hpp"
+#include "balance.hpp"
 #include "sample.hpp"
 #include "slice_dataset.hpp"
 
@@ -41,14 +43,15 @@ concept Dataset = requires(const T& data, std::size_t index, std::uint32_t epoch
   { data.stage() } -> std::same_as<Stage>;
 };
 
-/// How a `BatchLoader` works. `seed` and `shuffle` fix the order; `workers` and `prefetch` change time and memory
-/// alone.
+/// How a `BatchLoader` works. `seed`, `shuffle` and `balanced` fix the order; `workers` and `prefetch` change time and
+/// memory alone.
 struct BatchOptions {
-  std::size_t batch_size = 18;  ///< samples a batch; the last one holds what is left
-  bool shuffle = false;         ///< a new random order in each epoch; else the order of the data set
-  std::uint64_t seed = 0;       ///< of the order
-  int workers = 0;              ///< threads that load; 0: the calling thread loads when it needs a batch
-  int prefetch = 2;             ///< batches that the workers prepare ahead, at least 1
+  std::size_t batch_size = 18;                ///< samples a batch; the last one holds what is left
+  bool shuffle = false;                       ///< a new random order in each epoch; else the order of the data set
+  std::uint64_t seed = 0;                     ///< of the order
+  int workers = 0;                            ///< threads that load; 0: the calling thread loads when it needs a batch
+  int prefetch = 2;                           ///< batches that the workers prepare ahead, at least 1
+  std::optional<BalancedSampler> balanced{};  ///< draws the samples of each epoch, instead of `shuffle`
 };
 
 /// Gives the samples of a data set in batches, epoch by epoch.
@@ -70,6 +73,8 @@ class BatchLoader {
   struct LoadedBatch {
     Batch batch;
     std::vector<History> histories;
+    double loading_s = 0;  ///< processor time of loading its samples, in whatever thread
+    double waited_s = 0;   ///< that `next` took
   };
 
   /// @throws Error (usage) if the size of a batch is 0
@@ -92,8 +97,10 @@ class BatchLoader {
   /// Begins an epoch; workers start to load. An epoch that is under way is given up.
   void start(std::uint32_t epoch) {
     const auto n = static_cast<std::int64_t>(data_.size());
+    const RandomKey key{options_.seed, epoch, 0, stream_shuffle};
+    if (options_.balanced) return start(epoch, options_.balanced->order(key));
     std::vector<std::int64_t> order;
-    if (options_.shuffle) order = Rng(RandomKey{options_.seed, epoch, 0, stream_shuffle}).permutation(n);
+    if (options_.shuffle) order = Rng(key).permutation(n);
     for (std::int64_t i = 0; i < n && !options_.shuffle; ++i) order.push_back(i);
     start(epoch, std::move(order));
   }
@@ -130,7 +137,8 @@ class BatchLoader {
         if (slot.failures[s]) break;
       }
     }
-    waited_ += std::chrono::steady_clock::now() - begin;
+    const auto waited = std::chrono::steady_clock::now() - begin;
+    waited_ += waited;
     try {
       check(slot);
     } catch (...) {
@@ -138,7 +146,8 @@ class BatchLoader {
       delivered_ = total_;
       throw;
     }
-    LoadedBatch out{std::move(slot.batch), std::move(slot.histories)};
+    LoadedBatch out{std::move(slot.batch), std::move(slot.histories), 0, std::chrono::duration<double>(waited).count()};
+    for (const double seconds : slot.loading_s) out.loading_s += seconds;
     {
       const std::lock_guard lock(mutex_);
       ++delivered_;
@@ -166,8 +175,9 @@ class BatchLoader {
     std::vector<History> histories;
     std::vector<std::array<Shape, 3>> shapes;  // image, label and condition of each sample
     std::vector<std::exception_ptr> failures;
-    bool allocated = false;  // memory of `batch`; guarded by the mutex
-    std::size_t left = 0;    // samples to load; guarded by the mutex
+    std::vector<double> loading_s;  // of each sample
+    bool allocated = false;         // memory of `batch`; guarded by the mutex
+    std::size_t left = 0;           // samples to load; guarded by the mutex
   };
 
   /// Sets up the slot of batch `b`. Called with the mutex held, or before there are workers.
@@ -182,6 +192,7 @@ class BatchLoader {
     slot.histories = std::vector<History>(n);
     slot.shapes.assign(n, {});
     slot.failures.assign(n, nullptr);
+    slot.loading_s.assign(n, 0);
     slot.allocated = false;
     slot.left = n;
   }
@@ -210,6 +221,7 @@ class BatchLoader {
                                                            std::string(detail::set_name(data_.stage())) + " set",
                                                        what));
     };
+    const double begin = thread_processor_s();
     try {
       try {
         typename Data::Loaded loaded = data_.get(slot.indices[s], epoch_);
@@ -231,6 +243,7 @@ class BatchLoader {
     } catch (...) {
       slot.failures[s] = std::current_exception();
     }
+    slot.loading_s[s] = thread_processor_s() - begin;
   }
 
   /// The first sample that is ready gives the shape; one of another shape is found by `check`.

@@ -298,6 +298,38 @@ struct Companions {
       std::count_if(labels.begin(), labels.end(), [](const std::string& path) { return !path.empty(); }));
 }
 
+/// Gives a case the labels that were found, one for each ending of `suffixes.all()`; see `make_cases` for the raters.
+/// @param image  named in warnings
+inline void set_labels(Case& one, const std::vector<std::string>& found, const TargetSuffixes& suffixes,
+                       const std::string& image, LeftOutList& left_out) {
+  std::vector<std::vector<std::string>> raters(suffixes.raters());  // one path a class
+  std::vector<bool> has_own(raters.size(), raters.size() == 1);
+  auto file = found.begin();
+  for (const auto& endings : suffixes.raters_by_class) {
+    const auto end = file + static_cast<std::ptrdiff_t>(endings.size());
+    const auto first = std::find_if(file, end, [](const std::string& path) { return !path.empty(); });
+    if (first == end)
+      left_out.warn(image + " has no label with the ending " + joined(endings, " or ") + ": taken as all zero");
+    for (std::size_t r = 0; r < raters.size(); ++r) {
+      const auto own = file + static_cast<std::ptrdiff_t>(endings.size() == 1 ? 0 : r);
+      raters[r].push_back(own->empty() && first != end ? *first : *own);
+      if (endings.size() == 1 || first == end) continue;
+      has_own[r] = has_own[r] || !own->empty();
+      if (own->empty())
+        left_out.warn(image + " has no label with the ending " + endings[r] + ": those of the other raters are used");
+    }
+    file = end;
+  }
+  if (std::find(has_own.begin(), has_own.end(), true) == has_own.end()) has_own[0] = true;
+  for (std::size_t r = 0, kept = 0; r < raters.size(); ++r) {
+    if (!has_own[r]) continue;
+    if (kept++ == 0)
+      one.labels = std::move(raters[r]);
+    else
+      one.further_raters.push_back(std::move(raters[r]));
+  }
+}
+
 /// Labels and region of interest of a case that has all its contrasts: those of the last image by name that has most.
 [[nodiscard]] inline Companions find_companions(const BidsIndex& index, const CaseParams& params,
                                                 const std::vector<std::string>& suffixes, const Group& group,
@@ -362,6 +394,9 @@ struct Companions {
 /// empty path for these, with a warning. Where a region of interest is asked for, an image without it is left out.
 /// Labels and regions whose image is missing are left out.
 ///
+/// Several raters: a case has those that drew at least one of the classes of several raters. Where one of these lacks a
+/// class, the first file of that class stands in, with a warning; so does the only file of a class that one rater drew.
+///
 /// Several channels: images belong together that agree in the entities that tell repetitions apart, unless their
 /// contrast names them (ivadomed looks at the subject alone, so that visits overwrite each other). Channels are in the
 /// order of the contrasts. The labels and the region of interest are those of the last of the images, in the order
@@ -382,7 +417,7 @@ struct Companions {
 /// data set is put in front.
 /// @param left_out  receives the images and labels that are not used, with reasons, and warnings; not those of the
 /// index
-/// @throws Error (usage) for several raters, no target suffix, an impossible contrast, a contrast that is no channel,
+/// @throws Error (usage) for no target suffix, an impossible contrast, a contrast that is no channel,
 ///         or channels without contrasts
 /// @throws Error (data)  if no case is left; says why
 [[nodiscard]] inline std::vector<Case> make_cases(const BidsIndex& index, const CaseParams& params,
@@ -394,11 +429,6 @@ struct Companions {
   if (need_labels && params.target_suffix.raters_by_class.empty())
     throw usage_error(doing, "loader_parameters.target_suffix is empty",
                       "give the ending of the label files, such as \"_seg-manual\"");
-  if (need_labels && params.target_suffix.has_several_raters())
-    throw usage_error(doing,
-                      "loader_parameters.target_suffix names several raters for a class, and training on several "
-                      "raters does not exist in ivado yet",
-                      "name one ending for each class");
   if (has_channels && params.contrasts().empty())
     throw usage_error(doing,
                       params.multichannel ? "loader_parameters.multichannel is true and there are no contrasts"
@@ -406,8 +436,7 @@ struct Companions {
                       "list them in loader_parameters.contrast_params");
   if ((need_labels || params.roi_params.suffix) && !index.params().derivatives)
     throw internal_error(doing, "labels are needed and derivatives were not indexed");
-  const std::vector<std::string> suffixes =
-      need_labels ? params.target_suffix.first_raters() : std::vector<std::string>();
+  const std::vector<std::string> suffixes = need_labels ? params.target_suffix.all() : std::vector<std::string>();
   const std::size_t left_out_before = left_out.files.size();
 
   const auto chosen = detail::choose_images(index, params, left_out);
@@ -488,11 +517,8 @@ struct Companions {
     const BidsFile& first = *reference.image;
     one.id = first.stem;
     one.subject = first.subject();
-    one.labels = with.labels;
+    if (need_labels) detail::set_labels(one, with.labels, params.target_suffix, first.path, left_out);
     one.roi = with.roi;
-    for (std::size_t i = 0; i < suffixes.size(); ++i)
-      if (one.labels[i].empty())
-        left_out.warn(first.path + " has no label with the ending " + suffixes[i] + ": taken as all zero");
     try {
       one.metadata = index.metadata(first);
       one.metadata["contrast"] = reference.contrast;

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -47,6 +48,7 @@ struct ModelNeeds {
   double missing_probability_growth = 1;        ///< see `SliceOptions::missing_probability`
   /// "length_2D" and "stride_2D" of a model of slices, "length_3D" and "stride_3D" of one of volumes.
   PatchSize patches{};
+  std::function<bool(const Sample&)> keep_slice{};  ///< see `SliceOptions::keep_slice`
 };
 
 /// True if a loader's samples say which contrasts are there: its `gives_presence`, false where it has none.
@@ -120,6 +122,7 @@ struct LoaderAxis<Slicing> {
 ///   `channels`, `classes`     of a sample; `dynamic` where the parameters say it
 ///   `gives_presence`          optional, false by default: the condition of a sample tells which contrasts are there
 ///   `gives_metadata`          optional, false by default: samples have a condition made of metadata
+///   `reads_file(path)`        optional: a path of the data is a file that the loader reads itself, not an image
 ///   `cases(labels_required, contrasts, left_out)`   all cases that can be used; the others go to `left_out` with their
 ///   reason `dataset(cases, augment, stage, seed)`          the samples of some cases after the transforms of
 ///   `augment`, a `Dataset`
@@ -288,12 +291,14 @@ class BidsLoader : public detail::LoaderAxis<Slicing> {
     options.missing_contrasts = allows_missing();
     options.missing_probability = needs_.missing_probability;
     options.missing_probability_growth = needs_.missing_probability_growth;
+    options.keep_slice = needs_.keep_slice;
+    options.input_dropout = params_.is_input_dropout;
     options.patches = needs_.patches;
     options.patch_filter = {params_.patch_filter_params.filter_empty_mask,
                             params_.patch_filter_params.filter_absent_class,
                             params_.patch_filter_params.filter_empty_input};
     const std::size_t quarter = (static_cast<std::size_t>(params_.cache_mib) << 20) / 4;
-    options.cache_bytes = quarter * (stage == Stage::testing ? 4 : stage == Stage::training ? 3 : 1);
+    options.cache_bytes = quarter * (is_testing(stage) ? 4 : stage == Stage::training ? 3 : 1);
     options.threads = params_.workers;
     return options;
   }

@@ -23,7 +23,8 @@ enum class WhenFull {
          ///< but see `Cache::set_turns`
 };
 
-/// A value that knows how much memory it holds.
+/// A value that knows how much memory it holds. If it also has a `settle()`, that is called before it is kept, to move
+/// it where it leaves no holes in the heap; `bytes()` is then asked afterwards as well.
 template <class T>
 concept Measured = requires(const T& value) {
   { value.bytes() } -> std::convertible_to<std::size_t>;
@@ -82,7 +83,7 @@ class Cache {
       loading_.emplace(key, promise.get_future().share());
     }
     try {
-      Value value = std::make_shared<const T>(load());
+      Value value = std::make_shared<const T>(settled(load()));
       {
         const std::lock_guard lock(mutex_);
         store(key, value);
@@ -150,21 +151,33 @@ class Cache {
     if (!takes_turns) kept_bytes_ += bytes;
     if (statistics_.bytes > statistics_.peak_bytes) statistics_.peak_bytes = statistics_.bytes;
   }
+  /// True if a value of that size would stand among the guests.
+  [[nodiscard]] bool takes_turns(std::size_t bytes) const {
+    return when_full_ == WhenFull::keep && turns_ != 0 && kept_bytes_ + bytes > statistics_.budget_bytes - turns_;
+  }
+  /// True if a value of that size is kept, once others have made room where they have to.
+  [[nodiscard]] bool has_place(std::size_t bytes) const {
+    const std::size_t budget = statistics_.budget_bytes;
+    if (bytes > budget || when_full_ == WhenFull::evict_oldest) return bytes <= budget;
+    return takes_turns(bytes) ? kept_bytes_ + bytes <= budget : bytes <= budget - statistics_.bytes;
+  }
   void store(std::int64_t key, const Value& value) {
     const std::size_t bytes = value->bytes();
-    const std::size_t budget = statistics_.budget_bytes;
-    if (bytes > budget || entries_.contains(key)) return;
-    if (when_full_ == WhenFull::evict_oldest) {
-      while (bytes > budget - statistics_.bytes) evict();
-      return insert(key, value);
+    if (!has_place(bytes) || entries_.contains(key)) return;
+    const bool is_guest = takes_turns(bytes);
+    while (bytes > statistics_.budget_bytes - statistics_.bytes) evict();
+    insert(key, value, is_guest);
+  }
+  /// The value, settled if it will be kept as things stand.
+  [[nodiscard]] T settled(T value) const {
+    if constexpr (requires { value.settle(); }) {
+      const std::size_t bytes = value.bytes();
+      std::unique_lock lock(mutex_);
+      const bool is_kept = has_place(bytes);
+      lock.unlock();
+      if (is_kept) value.settle();
     }
-    if (turns_ == 0 || kept_bytes_ + bytes <= budget - turns_) {
-      if (bytes <= budget - statistics_.bytes) insert(key, value);
-      return;
-    }
-    if (kept_bytes_ + bytes > budget) return;
-    while (bytes > budget - statistics_.bytes) evict();
-    insert(key, value, true);
+    return value;
   }
   /// Drops a guest if there is one, else the value of `order_` that was used least recently.
   void evict() { drop(guests_.empty() ? std::prev(order_.end()) : std::prev(guests_.end())); }

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "../config/json.hpp"
+#include "sample.hpp"
 
 namespace ivado {
 
@@ -36,6 +38,18 @@ struct Case {
   std::vector<float> condition{};    ///< what conditions the model (FiLM), the same number for all cases; may be empty
   std::vector<float> image_label{};  ///< 0 or 1 a class for the image as a whole; empty: the label files tell
   std::shared_ptr<const CaseFiles> files{};  ///< reads the paths; none: they are files
+  /// Where several raters drew the labels: those of the second and further ones, each as `labels`, which are those of
+  /// the first. A class that one rater drew has his file for all of them.
+  std::vector<std::vector<std::string>> further_raters{};
+
+  /// Number of raters, at least 1.
+  [[nodiscard]] std::size_t raters() const noexcept { return 1 + further_raters.size(); }
+  /// The labels of a rater, one path a class.
+  [[nodiscard]] const std::vector<std::string>& labels_of(std::size_t rater) const {
+    return rater == 0 ? labels : further_raters[rater - 1];
+  }
+  /// About the object, on the grid of the reference image along R, A, S (see `closest_ras`); none: nobody looked.
+  std::optional<ObjectBox> box{};
 };
 
 }  // namespace ivado

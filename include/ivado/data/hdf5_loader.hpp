@@ -28,6 +28,7 @@
 #include "bids_index.hpp"
 #include "bids_loader.hpp"
 #include "case.hpp"
+#include "digest.hpp"
 #include "geometry.hpp"
 #include "sample.hpp"
 #include "slice_dataset.hpp"
@@ -41,29 +42,6 @@ namespace detail {
 /// What packed files say they are, and the version of their layout.
 inline constexpr std::string_view pack_format = "ivado pack";
 inline constexpr std::int64_t pack_version = 1;
-
-/// A 64-bit digest that grows with its text (FNV-1a: Fowler, Noll and Vo).
-class Digest {
- public:
-  void add(std::string_view content) noexcept {
-    for (const char c : content) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  }
-  /// As 16 hexadecimal digits.
-  [[nodiscard]] std::string text() const {
-    std::string out(16, '0');
-    std::uint64_t rest = hash_;
-    for (std::size_t i = 16; i-- > 0; rest >>= 4) out[i] = "0123456789abcdef"[rest & 15U];
-    return out;
-  }
-
- private:
-  std::uint64_t hash_ = 0xcbf29ce484222325U;
-};
-[[nodiscard]] inline std::string digest_of(std::string_view content) {
-  Digest digest;
-  digest.add(content);
-  return digest.text();
-}
 
 /// The cases that a program asks for.
 struct CaseRequest {
@@ -129,9 +107,24 @@ struct Hdf5Cases : CaseFiles {
                                                 LeftOutList& left_out) const = 0;
 };
 
+/// A case whose files have other names: `rename(name)` of each.
+template <class Rename>
+[[nodiscard]] Case with_names(Case one, const Rename& rename) {
+  const auto each = [&](std::vector<std::string>& names) {
+    for (auto& name : names) name = rename(name);
+  };
+  each(one.images);
+  each(one.labels);
+  for (auto& labels : one.further_raters) each(labels);
+  one.roi = rename(one.roi);
+  return one;
+}
+
 /// What a case consists of, as a key.
 [[nodiscard]] inline std::string case_key(const Case& one) {
-  return Json{one.images, one.labels, one.roi, one.reference}.dump();
+  Json parts{one.images, one.labels, one.roi, one.reference};
+  if (one.raters() > 1) parts.push_back(one.further_raters);
+  return parts.dump();
 }
 
 /// A file of `ivado pack`. The layout, version 1:
@@ -228,17 +221,14 @@ class PackFile final : public Hdf5Cases {
 
   /// The number under which a case's prepared samples are; -1: none.
   [[nodiscard]] std::int64_t prepared_number(const Case& one) const {
-    Case own = one;
-    for (auto* paths : {&own.images, &own.labels})
-      for (auto& name : *paths) name = local(name);
-    own.roi = local(own.roi);
+    const Case own = with_names(one, [&](const std::string& name) { return local(name); });
     const auto found = prepared_.find(case_key(own));
     return found == prepared_.end() ? -1 : static_cast<std::int64_t>(found->second);
   }
   /// Reads a prepared slice or volume into the sample.
   /// @return  false if the file has none for this set
   [[nodiscard]] bool restore(std::int64_t number, std::int32_t slice, Stage stage, Sample& sample) const {
-    if (stage == Stage::testing || number < 0) return false;
+    if (is_testing(stage) || number < 0) return false;
     std::string group = prepared_name(number, slice, stage);
     if (!file_.has(group)) group = prepared_name(number, slice, Stage::training);
     if (!file_.has(group)) return false;
@@ -285,17 +275,19 @@ class PackFile final : public Hdf5Cases {
       Case one;
       one.id = json.at("id").get<std::string>();
       one.subject = json.at("subject").get<std::string>();
-      for (const Json& name : json.at("images")) one.images.push_back(global(name.get<std::string>()));
-      for (const Json& name : json.at("labels")) one.labels.push_back(global(name.get<std::string>()));
+      one.images = json.at("images").get<std::vector<std::string>>();
+      one.labels = json.at("labels").get<std::vector<std::string>>();
+      if (json.contains("further_raters"))
+        one.further_raters = json["further_raters"].get<std::vector<std::vector<std::string>>>();
       one.contrasts = json.at("contrasts").get<std::vector<std::string>>();
-      one.roi = global(json.at("roi").get<std::string>());
+      one.roi = json.at("roi").get<std::string>();
       one.metadata = json.at("metadata");
       one.reference = json.at("reference").get<std::size_t>();
       one.image_label = json.at("image_label").get<std::vector<float>>();
       if (one.reference >= one.images.size() || one.contrasts.size() != one.images.size())
         throw damaged("the case " + one.id + " lacks its reference image");
       one.files = self;
-      out.push_back(std::move(one));
+      out.push_back(with_names(std::move(one), global));
     }
     for (const Json& file : list.at("left_out"))
       left_out.add(file.at(0).get<std::string>(), file.at(1).get<std::string>());
@@ -334,6 +326,9 @@ class IvadomedFile final : public Hdf5Cases {
       throw usage_error(doing,
                         "it has labels of one class, loader_parameters.target_suffix names " +
                             std::to_string(request.params->class_count()),
+                        "name the one that its labels were made from");
+    if (request.labels_required && request.params->target_suffix.has_several_raters())
+      throw usage_error(doing, "it has labels of one rater, loader_parameters.target_suffix names several",
                         "name the one that its labels were made from");
     left_out.warn(file_.path() +
                   ": a file of ivadomed. Where its slices lie in the world is lost; they were preprocessed when it was "
@@ -526,6 +521,11 @@ class PackedTransforms {
     augment_.augment(sample, stage, key, history);
   }
   void invert(Image& prediction, const History& history) const { augment_.invert(prediction, history); }
+  /// True if samples of a stage must carry a box.
+  [[nodiscard]] bool needs_box(Stage stage) const {
+    if constexpr (requires { augment_.needs_box(stage); }) return augment_.needs_box(stage);
+    return false;
+  }
   /// Takes a preprocessed slice or volume from its file.
   /// @return  false if it is not there
   [[nodiscard]] bool restore(const Origin& origin, Stage stage, Sample& sample) const {
@@ -588,7 +588,8 @@ class Hdf5Loader : public BidsLoader<Slicing, Options...> {
   using Params = typename Base::Params;
   using Base::channels;
   using Base::dimension;
-  static constexpr bool reads_files = true;  ///< "path_data" names files, not folders
+  /// True: "path_data" names files that the loader reads itself, not folders or images.
+  [[nodiscard]] static bool reads_file(const std::string&) noexcept { return true; }
 
   /// @throws Error (usage) as `BidsLoader`
   explicit Hdf5Loader(const Params& params, const ModelNeeds& needs = {}) : Base(params, needs), needs_(needs) {}

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <ostream>
@@ -32,6 +31,7 @@
 #include "bids_index.hpp"
 #include "bids_loader.hpp"
 #include "case.hpp"
+#include "digest.hpp"
 #include "hdf5_loader.hpp"
 #include "sample.hpp"
 #include "slice_dataset.hpp"
@@ -113,17 +113,6 @@ inline void write_exact(Hdf5File& file, const std::string& name, const Array<flo
   file.write(name, voxels, storage);
 }
 
-/// The digest of the bytes of a file; empty where it is none.
-[[nodiscard]] inline std::string file_digest(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return {};
-  Digest digest;
-  std::vector<char> block(std::size_t{1} << 20);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0)
-    digest.add({block.data(), static_cast<std::size_t>(file.gcount())});
-  return digest.text();
-}
-
 /// True if a part of two samples is the same.
 [[nodiscard]] inline bool is_same(const Image& a, const Image& b) {
   return a.voxels == b.voxels && (a.empty() || a.spacing_mm == b.spacing_mm);
@@ -153,7 +142,8 @@ class PackWriter {
     for (const auto& one : left_out.files) json["left_out"].push_back({one.file, one.reason});
     for (const auto& one : cases) {
       for (const auto& path : one.images) add_volume(one, path, Kind::image, options);
-      for (const auto& path : one.labels) add_volume(one, path, Kind::label, options);
+      for (std::size_t rater = 0; rater < one.raters(); ++rater)
+        for (const auto& path : one.labels_of(rater)) add_volume(one, path, Kind::label, options);
       add_volume(one, one.roi, Kind::roi, options);
       const Case own = renamed(one);
       json["cases"].push_back({{"id", own.id},
@@ -165,6 +155,7 @@ class PackWriter {
                                {"metadata", own.metadata},
                                {"reference", own.reference},
                                {"image_label", own.image_label}});
+      if (own.raters() > 1) json["cases"].back()["further_raters"] = own.further_raters;
     }
     lists_.push_back(std::move(json));
   }
@@ -236,11 +227,7 @@ class PackWriter {
     return path;
   }
   [[nodiscard]] Case renamed(const Case& one) const {
-    Case own = one;
-    for (auto* paths : {&own.images, &own.labels})
-      for (auto& path : *paths) path = name_of(path);
-    own.roi = name_of(own.roi);
-    return own;
+    return with_names(one, [&](const std::string& path) { return name_of(path); });
   }
   void add_volume(const Case& one, const std::string& path, Kind kind, const SliceOptions& options) {
     if (path.empty()) return;

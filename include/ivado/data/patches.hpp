@@ -212,23 +212,33 @@ template <class Inside>
   return false;
 }
 
+/// True if a rater's label of a class, of labels [rater × class, spatial…], has a voxel inside of a patch.
+/// @param soft  labels count where they are not 0; else from 0.5 on
+[[nodiscard]] inline bool shows_class(const Array<float>& labels, std::int64_t c, std::int64_t classes,
+                                      const std::array<std::int32_t, 3>& start, const Shape& length, bool soft) {
+  const ArrayView<const float> part = covered(labels.view(), start, length);
+  for (; c < part.extent(0); c += classes)
+    if (holds_any(part.select(0, c), [&](float value) { return soft ? value != 0 : value >= 0.5F; })) return true;
+  return false;
+}
+
 /// Why a patch is left out.
 enum class PatchFate { kept, empty_mask, absent_class, empty_input };
 
 /// Judges a patch of a prepared sample.
 /// @param soft         labels count where they are not 0; else from 0.5 on, as they do after the transforms
 /// @param any_channel  one channel that varies is enough
+/// @param raters       of the labels, [rater × class, …]; one that drew a class is enough
 [[nodiscard]] inline PatchFate judge_patch(const Sample& unit, const std::array<std::int32_t, 3>& start,
-                                           const Shape& length, const PatchFilter& filter, bool soft,
-                                           bool any_channel) {
+                                           const Shape& length, const PatchFilter& filter, bool soft, bool any_channel,
+                                           std::size_t raters = 1) {
   const bool has_maps = unit.label.voxels.rank() == length.rank() + 1;
   if (has_maps && (filter.empty_mask || filter.absent_class)) {
-    const ArrayView<const float> part = covered(unit.label.voxels.view(), start, length);
+    const std::int64_t classes = unit.label.voxels.extent(0) / static_cast<std::int64_t>(raters);
     std::int64_t there = 0;
-    for (std::int64_t c = 0; c < part.extent(0); ++c)
-      there += holds_any(part.select(0, c), [&](float value) { return soft ? value != 0 : value >= 0.5F; }) ? 1 : 0;
+    for (std::int64_t c = 0; c < classes; ++c) there += shows_class(unit.label.voxels, c, classes, start, length, soft);
     if (filter.empty_mask && there == 0) return PatchFate::empty_mask;
-    if (filter.absent_class && there < part.extent(0)) return PatchFate::absent_class;
+    if (filter.absent_class && there < classes) return PatchFate::absent_class;
   }
   if (filter.empty_input) {
     const ArrayView<const float> part = covered(unit.image.voxels.view(), start, length);

@@ -13,7 +13,17 @@
 namespace ivado {
 
 /// The part of the data that a transform or a loader works for.
-enum class Stage { training, validation, testing };
+enum class Stage {
+  training,
+  validation,
+  testing,
+  augmented_testing  ///< testing with the random transforms on, to estimate how uncertain a prediction is
+};
+
+/// True for both kinds of testing.
+[[nodiscard]] constexpr bool is_testing(Stage stage) noexcept {
+  return stage == Stage::testing || stage == Stage::augmented_testing;
+}
 
 /// One kind of data of a sample: all its channels, or all its classes, on one grid.
 struct Image {

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -32,7 +33,10 @@
 #include "cache.hpp"
 #include "case.hpp"
 #include "geometry.hpp"
+#include "input_dropout.hpp"
+#include "object_detection.hpp"
 #include "patches.hpp"
+#include "raters.hpp"
 #include "regrid.hpp"
 #include "sample.hpp"
 #include "volume.hpp"
@@ -64,7 +68,11 @@ struct SliceOptions {
   /// While training each contrast that is there is hidden, as if it were missing, with the probability p^(g^(epoch-1)),
   /// but never all of a sample: where all would be, one of them, each as likely, stays. p is this number, 0 for never.
   double missing_probability = 0;
-  double missing_probability_growth = 1;           ///< g
+  double missing_probability_growth = 1;  ///< g
+  bool input_dropout = false;             ///< while training, blank channels at random: `drop_channels`
+  /// Leave out slices for which it is false. It is called for those that pass the other filters, with the slice as it is
+  /// read, without labels and before all transforms; from several threads. None: all are kept.
+  std::function<bool(const Sample&)> keep_slice{};
   std::size_t cache_bytes = std::size_t{1} << 30;  ///< memory for prepared samples and volumes
   int threads = 1;  ///< threads that read and prepare when the data set is made; they change time alone
   /// Labels go through the transforms with the values of their file, and become 0 or 1 only at the end. ivado makes
@@ -85,11 +93,16 @@ struct SliceCounts {
   std::int64_t absent_class = 0;  ///< at least one class empty
   std::int64_t empty_input = 0;   ///< at least one channel constant; all of them, where contrasts may be missing
   std::int64_t small_roi = 0;     ///< too few voxels in the region of interest
+  std::int64_t rejected = 0;      ///< `SliceOptions::keep_slice` said no
+  std::int64_t outside_box = 0;   ///< outside of the box that the chain crops to
 
-  [[nodiscard]] std::int64_t left_out() const noexcept { return empty_mask + absent_class + empty_input + small_roi; }
+  [[nodiscard]] std::int64_t left_out() const noexcept {
+    return empty_mask + absent_class + empty_input + small_roi + rejected + outside_box;
+  }
   SliceCounts& operator+=(const SliceCounts& other) noexcept {
     kept += other.kept, empty_mask += other.empty_mask, absent_class += other.absent_class;
-    empty_input += other.empty_input, small_roi += other.small_roi;
+    empty_input += other.empty_input, small_roi += other.small_roi, rejected += other.rejected;
+    outside_box += other.outside_box;
     return *this;
   }
   [[nodiscard]] friend bool operator==(const SliceCounts&, const SliceCounts&) = default;
@@ -106,6 +119,8 @@ struct SliceCounts {
     add(absent_class, "without one of the classes");
     add(empty_input, "with a constant channel");
     add(small_roi, "with too small a region of interest");
+    add(rejected, "rejected by the classifier");
+    add(outside_box, "outside of the object's box");
     return out;
   }
 };
@@ -127,16 +142,24 @@ struct CaseVoxels {
   std::vector<Array<float>> images;        ///< [k, j, i], one a channel; an empty array is a contrast that is missing
   std::vector<Array<std::uint8_t>> masks;  ///< labels of 0 and 1, one a class; an empty array is a class without a file
   std::vector<Array<float>> soft_labels;   ///< labels in [0, 1], instead of `masks`
-  Array<float> roi;                        ///< empty where the case has none
-  Geometry geometry;                       ///< of the reference image
-  int regridded = 0;                       ///< files that were resampled onto that
+  std::size_t raters = 1;  ///< whose labels follow each other, all classes of one after those of the last
+  Array<float> roi;        ///< empty where the case has none
+  Geometry geometry;       ///< of the reference image
+  int regridded = 0;       ///< files that were resampled onto that
 
   [[nodiscard]] std::size_t bytes() const noexcept {
-    std::size_t sum = roi.bytes();
-    for (const auto& array : images) sum += array.bytes();
-    for (const auto& array : masks) sum += array.bytes();
-    for (const auto& array : soft_labels) sum += array.bytes();
+    std::size_t sum = roi.footprint();
+    for (const auto& array : images) sum += array.footprint();
+    for (const auto& array : masks) sum += array.footprint();
+    for (const auto& array : soft_labels) sum += array.footprint();
     return sum;
+  }
+  /// See `Array::settle`.
+  void settle() {
+    roi.settle();
+    for (auto& array : images) array.settle();
+    for (auto& array : masks) array.settle();
+    for (auto& array : soft_labels) array.settle();
   }
 };
 
@@ -195,10 +218,11 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
 }
 
 /// Reads the files of a case onto the grid of its reference image.
-/// @param warnings  takes what was odd about a file, one sentence each; may be null
+/// @param warnings    takes what was odd about a file, one sentence each; may be null
+/// @param each_rater  the labels of each rater, instead of what they agree on (`agreed_label`)
 /// @throws Error (data) naming both files where they do not lie on one grid and may not be resampled
 [[nodiscard]] inline CaseVoxels read_case(const Case& one, const SliceOptions& options,
-                                          std::vector<std::string>* warnings = nullptr) {
+                                          std::vector<std::string>* warnings = nullptr, bool each_rater = false) {
   if (one.reference >= one.images.size() || one.images[one.reference].empty())
     throw internal_error("reading the case " + one.id, "it has no image");
   CaseVoxels out;
@@ -214,13 +238,24 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
       throw internal_error("reading the case " + one.id, "its channel " + std::to_string(c) + " has no image");
     if (c != one.reference && !one.images[c].empty()) out.images[c] = read(one.images[c], Kind::image, false);
   }
-  for (const auto& path : one.labels) {
-    Array<float> label = path.empty() ? Array<float>{} : read(path, Kind::label, !options.soft_gt);
-    if (options.soft_gt && !options.as_ivadomed) check_soft_label(label, path);
-    if (options.soft_gt || options.as_ivadomed)
-      out.soft_labels.push_back(std::move(label));
-    else
+  const bool is_mask = !options.soft_gt && !options.as_ivadomed;
+  out.raters = each_rater ? one.raters() : 1;
+  for (std::size_t i = 0; i < out.raters * one.labels.size(); ++i) {
+    const std::size_t c = i % one.labels.size();
+    std::vector<std::string> files = label_files(one, c);
+    if (each_rater) {
+      files.clear();
+      if (const auto& path = one.labels_of(i / one.labels.size())[c]; !path.empty()) files.push_back(path);
+    }
+    Array<float> label = agreed_label(files, is_mask, [&](const std::string& path) {
+      Array<float> voxels = read(path, Kind::label, !options.soft_gt);
+      if (options.soft_gt && !options.as_ivadomed) check_soft_label(voxels, path);
+      return voxels;
+    });
+    if (is_mask)
       out.masks.push_back(binary(label));
+    else
+      out.soft_labels.push_back(std::move(label));
   }
   if (!one.roi.empty()) out.roi = read(one.roi, Kind::roi, true);
   out.geometry = reference.geometry;
@@ -326,23 +361,25 @@ template <class T>
       std::array<std::int64_t, 3>{voxels.geometry.shape[0], voxels.geometry.shape[1], voxels.geometry.shape[2]})[2]);
   std::vector<std::uint8_t> any_class(slices, 0);
   std::vector<std::uint8_t> all_classes(slices, 1);
-  const auto add_class = [&](const auto& label) {
-    if (label.empty()) {
-      all_classes.assign(slices, 0);
-      return;
-    }
-    const auto counts = nonzero_counts(hwd_view(label, map));
-    for (std::size_t d = 0; d < slices; ++d) {
-      if (counts[d] > 0)
-        any_class[d] = 1;
-      else
-        all_classes[d] = 0;
+  const auto add_classes = [&](const auto& labels) {  // a class is there where a rater drew it
+    const std::size_t classes = labels.size() / voxels.raters;
+    for (std::size_t c = 0; c < classes; ++c) {
+      std::vector<std::uint8_t> there(slices, 0);
+      for (std::size_t l = c; l < labels.size(); l += classes) {
+        if (labels[l].empty()) continue;
+        const auto counts = nonzero_counts(hwd_view(labels[l], map));
+        for (std::size_t d = 0; d < slices; ++d) there[d] |= static_cast<std::uint8_t>(counts[d] > 0);
+      }
+      for (std::size_t d = 0; d < slices; ++d) {
+        any_class[d] |= there[d];
+        all_classes[d] &= there[d];
+      }
     }
   };
   const bool has_labels = !voxels.masks.empty() || !voxels.soft_labels.empty();
   if (has_labels && (options.filter_empty_mask || options.filter_absent_class)) {
-    for (const auto& label : voxels.masks) add_class(label);
-    for (const auto& label : voxels.soft_labels) add_class(label);
+    add_classes(voxels.masks);
+    add_classes(voxels.soft_labels);
   }
   const bool any_channel = options.filter_empty_input && options.missing_contrasts;  // does, else all must
   std::vector<std::uint8_t> input(slices, any_channel ? 0 : 1);
@@ -373,6 +410,32 @@ template <class T>
   return out;
 }
 
+/// The box of a case along (H, W, D).
+/// @throws Error (data) naming the case if it has none, or one of another grid
+[[nodiscard]] inline ObjectBox box_of(const Case& one, const Geometry& geometry, Axis slice_axis) {
+  const std::string doing = "cropping " + one.id + " to the box of its object";
+  if (!one.box)
+    throw data_error(doing, "the case has no box",
+                     "name a detector in object_detection_params, or leave BoundingBoxCrop out");
+  check_box(*one.box, doing);
+  const auto grid = closest_ras(geometry.affine)
+                        .reorder(std::array<std::int64_t, 3>{geometry.shape[0], geometry.shape[1], geometry.shape[2]});
+  if (!(one.box->grid == Shape{grid[0], grid[1], grid[2]}))
+    throw data_error(doing,
+                     "the box lies on a grid of " + one.box->grid.text() + " voxels along R, A, S, the image has " +
+                         Shape{grid[0], grid[1], grid[2]}.text(),
+                     "give all contrasts one grid, or let the detector look at the reference image");
+  return turn_box(*one.box, ras_to_hwd(slice_axis));
+}
+
+/// Leaves out the slices that a box does not reach.
+/// @param box  along (H, W, D)
+inline void keep_slices_of(const ObjectBox& box, std::vector<std::int32_t>& slices, SliceCounts& counts) {
+  counts.outside_box = static_cast<std::int64_t>(
+      std::erase_if(slices, [&](std::int32_t d) { return d < box.begin[2] || d >= box.end[2]; }));
+  counts.kept -= counts.outside_box;
+}
+
 /// True if the slice of a label, or the whole label for a slice of -1, has a voxel that is not 0.
 template <class T>
 [[nodiscard]] bool has_voxel(const Array<T>& label, const AxisMap& map, std::int32_t slice) {
@@ -385,7 +448,20 @@ template <class T>
   return false;
 }
 
-/// The label of a slice or volume as a whole, [class]; empty where the case has none. See `SliceOptions::image_labels`.
+/// True if the first class is there in a slice or volume as it was read, drawn by a rater at least.
+[[nodiscard]] inline bool shows_first_class(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
+                                            std::int32_t slice) {
+  if (!one.image_label.empty()) return one.image_label.front() != 0;
+  const auto shows = [&](const auto& labels) {
+    for (std::size_t l = 0; l < labels.size(); l += labels.size() / voxels.raters)
+      if (has_voxel(labels[l], map, slice)) return true;
+    return false;
+  };
+  return shows(voxels.masks) || shows(voxels.soft_labels);
+}
+
+/// The label of a slice or volume as a whole, [rater × class]; empty where the case has none. See
+/// `SliceOptions::image_labels`.
 [[nodiscard]] inline Array<float> image_label(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
                                               std::int32_t slice) {
   std::vector<float> values = one.image_label;
@@ -513,7 +589,8 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
 
 /// The labels of a case on a grid, as a data set with these options sees them before its transforms: to evaluate.
 /// @param grid  that of the case's reference image
-/// @return      [class, i, j, k], 0 or 1 unless `soft_gt`; a class without a file is all zero
+/// @return      [class, i, j, k], 0 or 1 unless `soft_gt`; a class without a file is all zero; of several raters what
+///              they agree on
 /// @throws Error (data) if a file cannot be read, or lies on another grid and may not be resampled
 [[nodiscard]] inline Array<float> read_labels(const Case& one, const Geometry& grid, const SliceOptions& options) {
   Array<float> out = zeros(grid.shape.prepended(static_cast<std::int64_t>(one.labels.size())));
@@ -521,10 +598,14 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
   reference.geometry = grid;
   reference.path = one.reference < one.images.size() ? one.images[one.reference] : one.id;
   for (std::size_t c = 0; c < one.labels.size(); ++c) {
-    if (one.labels[c].empty()) continue;
-    Volume label = detail::read_file_of(one, one.labels[c], Kind::label, options, nullptr);
-    (void)detail::bring_onto(reference, label, !options.soft_gt, options, nullptr);
-    if (options.soft_gt && !options.as_ivadomed) detail::check_soft_label(label.voxels, one.labels[c]);
+    Volume label;
+    label.voxels = detail::agreed_label(detail::label_files(one, c), !options.soft_gt, [&](const std::string& path) {
+      label = detail::read_file_of(one, path, Kind::label, options, nullptr);
+      (void)detail::bring_onto(reference, label, !options.soft_gt, options, nullptr);
+      if (options.soft_gt && !options.as_ivadomed) detail::check_soft_label(label.voxels, path);
+      return std::move(label.voxels);
+    });
+    if (label.voxels.empty()) continue;
     if (!options.soft_gt)
       for (float& value : label.voxels) value = value >= 0.5F ? 1.0F : 0.0F;
     copy(std::as_const(label).view(), out.view().select(0, static_cast<std::int64_t>(c)));
@@ -544,17 +625,25 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
 /// the sizes are; zeros are put around what is smaller than a patch. `SliceOptions::patch_filter` leaves some out while
 /// training.
 ///
-/// Memory: prepared slices or volumes and, where they do not all fit, the files of cases share
-/// `SliceOptions::cache_bytes`; what is not kept is made again from the file. On top of that come one case for each
-/// thread while reading, and the samples that callers hold. A budget smaller than one case makes each access read its
-/// files again.
+/// Memory: prepared slices or volumes and, where they do not all fit, the files of cases and a case with a prepared
+/// sample for each thread that makes one again share `SliceOptions::cache_bytes`; `summary` says how. What is kept lies
+/// in pages of its own, so that what comes and goes leaves no holes. On top of that come one case for each thread while
+/// the data set is made, and the samples that callers hold. A budget that holds no more than two cases leaves nothing
+/// for those on their way, and one smaller than a case makes each access read its files again.
+///
+/// Boxes: a chain that crops to the box of the object (BoundingBoxCrop) needs `Case::box`. Slices that the box does not
+/// reach are left out, so their prediction is 0. (ivadomed keeps them, cropped along H and W.)
 ///
 /// Condition: the presence of each contrast, where contrasts may be missing, then `Case::condition`; patches have that
 /// of their slice or volume, and so they have its label where that is one of the image as a whole.
 ///
-/// Randomness: sample `index` in epoch `epoch` is augmented with the key (seed, epoch, index), and its hidden contrasts
-/// have a stream of their own, so it is the same for any number of threads, any budget and any order of access. `size`,
-/// `get` and the other members are safe to call from several threads.
+/// Several raters: a training sample has the labels of one, each as likely, the same for all classes. The other sets
+/// have what the raters agree on: the mean of their labels, and of masks the vote of at least half of them. (ivadomed
+/// draws one in the validation set too, and does not test on several.)
+///
+/// Randomness: sample `index` in epoch `epoch` is augmented with the key (seed, epoch, index), and its rater, its hidden
+/// contrasts and its channel dropout have streams of their own, so it is the same for any number of threads, any budget
+/// and any order of access. `size`, `get` and the other members are safe to call from several threads.
 ///
 /// @tparam Augment    a chain of transforms: `History`, `preprocess(Sample&, Stage)`, `augment(Sample&, Stage,
 /// RandomKey, History&)`
@@ -577,8 +666,12 @@ class CaseDataset {
     History history;
 
     [[nodiscard]] std::size_t bytes() const noexcept {
-      return sample.image.voxels.bytes() + sample.label.voxels.bytes() + sample.roi.voxels.bytes() +
+      return sample.image.voxels.footprint() + sample.label.voxels.footprint() + sample.roi.voxels.footprint() +
              sample.condition.size() * sizeof(float) + sizeof(Loaded);
+    }
+    /// See `Array::settle`.
+    void settle() {
+      for (Image* image : {&sample.image, &sample.label, &sample.roi}) image->voxels.settle();
     }
   };
 
@@ -614,6 +707,8 @@ class CaseDataset {
     Loaded out =
         is_patched() ? Loaded{cut(prepared->sample, entry), {}} : Loaded{prepared->sample.clone(), prepared->history};
     const RandomKey key{seed_, epoch, static_cast<std::uint32_t>(index), 0};
+    if (const std::size_t among = raters(units_[entry.unit].origin.volume); among > 1)
+      detail::keep_rater(out.sample.label.voxels, among, detail::draw_rater(among, key));
     if (options_.image_labels) {
       Array<float> label = std::move(out.sample.label.voxels);
       out.sample.label.voxels = {};
@@ -625,6 +720,9 @@ class CaseDataset {
         for (float& value : out.sample.label.voxels) value = value >= 0.5F ? 1.0F : 0.0F;
     }
     if (options_.missing_contrasts) blank_missing(out.sample, key);
+    if (options_.input_dropout && stage_ == Stage::training)
+      for (const std::size_t channel : detail::drop_channels(out.sample.image.voxels, key))
+        if (options_.missing_contrasts) out.sample.condition[channel] = 0;
     return out;
   }
 
@@ -644,6 +742,15 @@ class CaseDataset {
       at += (axis == 0 ? "" : ", ") + std::to_string(entry.start[static_cast<std::size_t>(axis)]);
     return (dimension == 2 ? "the patch at " : "the sub-volume at ") + at + " of " +
            (dimension == 2 ? unit : case_of(static_cast<std::size_t>(units_[entry.unit].origin.volume)).id);
+  }
+  /// True if the label of the first class is not empty in a sample of the training set: in a patch as it is cut, in a
+  /// slice or volume as it is read (transforms may still crop it away). A rater who drew it is enough.
+  /// @throws Error (internal) if it is another set
+  [[nodiscard]] bool shows_first_class(std::size_t index) const {
+    if (index >= shows_first_class_.size())
+      throw internal_error("looking at the label of " + describe(index),
+                           "the " + std::string(detail::set_name(stage_)) + " set does not keep it");
+    return shows_first_class_[index] != 0;
   }
   [[nodiscard]] Stage stage() const noexcept { return stage_; }
   /// The axis along which slices follow each other.
@@ -704,6 +811,8 @@ class CaseDataset {
   [[nodiscard]] std::vector<std::string> warnings() const {
     std::vector<std::string> all;
     for (const auto& facts : facts_) all.insert(all.end(), facts.warnings.begin(), facts.warnings.end());
+    if (options_.input_dropout && stage_ == Stage::training && !cases_.empty() && cases_.front().images.size() == 1)
+      all.emplace_back("loader_parameters.is_input_dropout has no effect: the samples have one channel");
     return all;
   }
   /// One line for the log: samples, what was left out and why, memory.
@@ -721,7 +830,8 @@ class CaseDataset {
            (regridded == 0 ? "" : std::to_string(regridded) + " files resampled onto another grid; ") + mib(needed) +
            (needed <= options_.cache_bytes
                 ? " kept in memory"
-                : " to prepare, of which at most " + mib(options_.cache_bytes) + " kept in memory");
+                : " to prepare, of which at most " + mib(options_.cache_bytes) + " kept in memory: " + shares() + "; " +
+                      mib(in_flight_bytes_) + " for those that are being made");
   }
 
  private:
@@ -748,9 +858,24 @@ class CaseDataset {
   struct Made {
     Unit unit;
     std::vector<std::array<std::int32_t, 3>> starts;
+    std::vector<std::uint8_t> shows_first_class;  // of each start, in the training set
     std::optional<Loaded> prepared;
     std::optional<History> history;
   };
+
+  /// What stays in memory where not all does: "30 % of the slices prepared, 12 % of the cases as read".
+  [[nodiscard]] std::string shares() const {
+    std::size_t cases = 0;
+    for (const auto& facts : facts_) cases += facts.volume_bytes;
+    const auto percent = [](std::size_t part, std::size_t whole) {
+      return std::to_string(std::min(std::size_t{100}, static_cast<std::size_t>(100.0 * static_cast<double>(part) /
+                                                                                static_cast<double>(whole)))) +
+             " % of the ";
+    };
+    return percent(sample_statistics().budget_bytes, estimated_bytes()) + (dimension == 2 ? "slices" : "volumes") +
+           " prepared" +
+           (dimension == 2 ? ", " + percent(volume_statistics().budget_bytes, cases) + "cases as read" : "");
+  }
 
   void check_counts() const {
     for (const auto& one : cases_) {
@@ -763,10 +888,20 @@ class CaseDataset {
                            "give all cases the same number of " + what);
       };
       compare(one.images.size(), first.images.size(), "images");
-      compare(one.labels.size(), first.labels.size(), "labels");
+      for (std::size_t r = 0; r < one.raters(); ++r) compare(one.labels_of(r).size(), first.labels.size(), "labels");
       compare(one.condition.size(), first.condition.size(), "conditions");
       compare(one.image_label.size(), first.image_label.size(), "labels of the image as a whole");
     }
+  }
+
+  /// Raters whose labels the prepared samples of a case hold.
+  [[nodiscard]] std::size_t raters(std::int32_t volume) const {
+    const Case& one = cases_[static_cast<std::size_t>(volume)];
+    return stage_ == Stage::training && one.image_label.empty() ? one.raters() : 1;
+  }
+  /// The files of a case.
+  [[nodiscard]] detail::CaseVoxels read(std::size_t v, std::vector<std::string>* warnings = nullptr) const {
+    return detail::read_case(cases_[v], options_, warnings, stage_ == Stage::training);
   }
 
   /// "axial slice 7 of sub-01_T2w", "the volume sub-01_T2w".
@@ -788,6 +923,12 @@ class CaseDataset {
     return static_cast<std::size_t>(found - units_.begin());
   }
 
+  /// True if the chain crops samples to a box.
+  [[nodiscard]] bool needs_box() const {
+    if constexpr (requires { augment_.needs_box(stage_); }) return augment_.needs_box(stage_);
+    return false;
+  }
+
   void construct() {
     facts_.resize(cases_.size());
     // The place of a sample is known only when all cases before it are filtered, so units wait here under (case,
@@ -796,7 +937,7 @@ class CaseDataset {
     std::atomic<std::size_t> ready_bytes{0};
     detail::in_parallel(cases_.size(), options_.threads, [&](std::size_t v) {
       Facts& facts = facts_[v];
-      const detail::CaseVoxels voxels = detail::read_case(cases_[v], options_, &facts.warnings);
+      const detail::CaseVoxels voxels = read(v, &facts.warnings);
       facts.geometry = voxels.geometry;
       facts.volume_bytes = voxels.bytes();
       facts.regridded = voxels.regridded;
@@ -806,11 +947,26 @@ class CaseDataset {
         std::tie(kept, facts.counts) = detail::filter_slices(voxels, map, options_);
       else
         facts.counts.kept = 1;
+      if (dimension == 2 && options_.keep_slice) {
+        const auto rejected = std::erase_if(kept, [&](std::int32_t slice) {
+          return !options_.keep_slice(detail::extract(voxels, map, {static_cast<std::int32_t>(v), slice}, false));
+        });
+        facts.counts.rejected = static_cast<std::int64_t>(rejected);
+        facts.counts.kept -= facts.counts.rejected;
+      }
+      if (needs_box()) {
+        const ObjectBox box = detail::box_of(cases_[v], voxels.geometry, options_.axis);
+        if (dimension == 2 && !options_.as_ivadomed) detail::keep_slices_of(box, kept, facts.counts);
+      }
       bool is_full = false;
       for (const std::int32_t slice : kept) {
         Made& one = made[v].emplace_back();
         one.unit.origin = {static_cast<std::int32_t>(v), slice};
-        if (!is_patched()) one.starts.emplace_back();
+        if (!is_patched()) {
+          one.starts.emplace_back();
+          if (stage_ == Stage::training)
+            one.shows_first_class.push_back(detail::shows_first_class(cases_[v], voxels, map, slice) ? 1 : 0);
+        }
         if (is_full && !is_patched()) continue;  // nothing has to be known about it
         Loaded prepared = prepare_first(voxels, map, one.unit.origin);
         if (is_patched()) lay_patches(prepared, one, facts);
@@ -821,6 +977,7 @@ class CaseDataset {
           ready_bytes.fetch_sub(bytes);
           is_full = true;
         } else {
+          prepared.settle();
           one.prepared = std::move(prepared);
         }
       }
@@ -832,6 +989,7 @@ class CaseDataset {
         if (one.history) preparations_.push_back(std::move(*one.history));
         units_.push_back(one.unit);
         for (const auto& start : one.starts) entries_.push_back({unit, start});
+        shows_first_class_.insert(shows_first_class_.end(), one.shows_first_class.begin(), one.shows_first_class.end());
       }
       std::vector<Made>().swap(units);
     }
@@ -843,7 +1001,7 @@ class CaseDataset {
   /// Finds the patches of a unit that has been prepared, and filters them.
   void lay_patches(const Loaded& prepared, Made& one, Facts& facts) const {
     one.unit.extent = prepared.sample.image.spatial();
-    if (stage_ == Stage::testing) one.history = prepared.history;
+    if (is_testing(stage_)) one.history = prepared.history;
     const PatchGrid grid(one.unit.extent, options_.patches);
     if (options_.as_ivadomed && !grid.is_of_ivadomed(options_.patches))
       throw usage_error("cutting patches of " + options_.patches.text() + " out of " + describe(one.unit.origin),
@@ -851,16 +1009,26 @@ class CaseDataset {
                         "crop it to fit, or do not ask for ivadomed's behaviour");
     const bool is_filtered = options_.patch_filter.is_any() &&
                              (stage_ == Stage::training || (options_.as_ivadomed && stage_ == Stage::validation));
+    const bool is_soft = options_.soft_gt || options_.as_ivadomed;
+    const std::size_t among = raters(one.unit.origin.volume);
+    const Array<float>& label = prepared.sample.label.voxels;
+    const auto shows_first_class = [&](const std::array<std::int32_t, 3>& start) {
+      const std::int64_t classes = label.empty() ? 1 : label.extent(0) / static_cast<std::int64_t>(among);
+      if (label.rank() == dimension + 1) return detail::shows_class(label, 0, classes, start, patch_shape_, is_soft);
+      for (std::int64_t l = 0; l < label.size(); l += classes)  // of the image as a whole
+        if (label[l] != 0) return true;
+      return false;
+    };
     for (std::int64_t i = 0; i < grid.size(); ++i) {
       const auto start = grid[i];
-      const auto fate = !is_filtered
-                            ? detail::PatchFate::kept
-                            : detail::judge_patch(prepared.sample, start, patch_shape_, options_.patch_filter,
-                                                  options_.soft_gt || options_.as_ivadomed, options_.missing_contrasts);
+      const auto fate = !is_filtered ? detail::PatchFate::kept
+                                     : detail::judge_patch(prepared.sample, start, patch_shape_, options_.patch_filter,
+                                                           is_soft, options_.missing_contrasts, among);
       switch (fate) {
         case detail::PatchFate::kept:
           ++facts.patch_counts.kept;
           one.starts.push_back(start);
+          if (stage_ == Stage::training) one.shows_first_class.push_back(shows_first_class(start) ? 1 : 0);
           break;
         case detail::PatchFate::empty_mask:
           ++facts.patch_counts.empty_mask;
@@ -880,7 +1048,8 @@ class CaseDataset {
   /// Slices: the files of cases get their part. In a shuffled pass the share of accesses that read a file is (1 - kept
   /// part of the slices) × (1 - kept part of the files): least when the smaller of the two gets all it needs. A
   /// prepared volume replaces its files. Patches: some of those units that are not kept for good take turns, so that
-  /// the patches of one, which follow each other in testing, do not each prepare it anew.
+  /// the patches of one, which follow each other in testing, do not each prepare it anew. Each thread has on its way a
+  /// case that it reads and a unit that it prepares; they get their part as long as two of the largest can be kept.
   void share_budget() {
     if (estimated_bytes() <= options_.cache_bytes) return;
     std::size_t all = 0;
@@ -891,11 +1060,16 @@ class CaseDataset {
       largest = std::max(largest, facts.volume_bytes);
       largest_unit = std::max(largest_unit, facts.sample_bytes);
     }
+    const auto threads = static_cast<std::size_t>(std::max(options_.threads, 1));
+    const std::size_t spare =
+        options_.cache_bytes - std::min(options_.cache_bytes, 2 * std::max(largest, largest_unit));
+    in_flight_bytes_ = std::min(spare, threads * (largest + largest_unit));
+    const std::size_t for_all = options_.cache_bytes - in_flight_bytes_;
     const std::size_t for_volumes =
-        dimension == 3 ? 0 : std::min(options_.cache_bytes, all <= estimated_bytes() ? all : 2 * largest);
-    prepared_->set_budget(options_.cache_bytes - for_volumes);
+        dimension == 3 ? 0 : std::min(for_all, all <= estimated_bytes() ? all : 2 * largest);
+    prepared_->set_budget(for_all - for_volumes);
     volumes_->set_budget(for_volumes);
-    if (is_patched()) prepared_->set_turns(largest_unit * static_cast<std::size_t>(std::max(options_.threads, 1) + 1));
+    if (is_patched()) prepared_->set_turns(largest_unit * (threads + 1));
 #ifdef __GLIBC__
     malloc_trim(
         0);  // what was dropped lies in the heaps of the reading threads, where those to come would not look for it
@@ -909,6 +1083,7 @@ class CaseDataset {
         for (double& spacing : image->spacing_mm) spacing = static_cast<double>(static_cast<float>(spacing));
     const Case& one = cases_[static_cast<std::size_t>(origin.volume)];
     if (options_.missing_contrasts) out.sample.condition = detail::presence(one, out.sample.image);
+    if (one.box) out.sample.box = detail::box_of(one, voxels.geometry, options_.axis);
     out.history = augment_.preprocess(out.sample, stage_);
     if (options_.image_labels) out.sample.label.voxels = detail::image_label(one, voxels, map, origin.slice);
     out.sample.condition.insert(out.sample.condition.end(), one.condition.begin(), one.condition.end());
@@ -935,7 +1110,7 @@ class CaseDataset {
         return out;
       }
     }
-    const auto voxels = volumes_->get(origin.volume, [&] { return detail::read_case(cases_[v], options_); });
+    const auto voxels = volumes_->get(origin.volume, [&] { return read(v); });
     if (!(voxels->geometry.shape == facts_[v].geometry.shape))
       throw data_error("reading " + cases_[v].images[cases_[v].reference] + " again",
                        "its shape is " + voxels->geometry.shape.text() + ", it was " + facts_[v].geometry.shape.text(),
@@ -982,8 +1157,10 @@ class CaseDataset {
   std::vector<Unit> units_;            // in order of their case and slice
   std::vector<History> preparations_;  // of each unit, where a testing set has patches
   std::vector<Entry> entries_;
-  std::unique_ptr<Cache<Loaded>> prepared_;  // by unit
+  std::vector<std::uint8_t> shows_first_class_;  // of each entry of a training set
+  std::unique_ptr<Cache<Loaded>> prepared_;      // by unit
   std::unique_ptr<Cache<detail::CaseVoxels>> volumes_;
+  std::size_t in_flight_bytes_ = 0;  // set aside for what the threads are making, where not all is kept
 };
 
 /// Slices, or patches of them.
