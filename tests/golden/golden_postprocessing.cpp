@@ -156,6 +156,26 @@ void run_boxes(const Json& one, const Tensors& tensors, const std::string& name,
   report.check(name, found == one.at("value").get<std::vector<std::vector<std::int64_t>>>() ? 0 : 1, 0);
 }
 
+/// ivadomed's arithmetic on boxes [begin, end, …] and shapes.
+void run_box_arithmetic(const Json& one, const std::string& function, const std::string& name, Report& report) {
+  const Json& params = one.at("params");
+  std::vector<std::int64_t> found;
+  if (function == "adjust_bb_size") {
+    const auto box = params.at("bounding_box").get<std::vector<std::int64_t>>();
+    const auto factor = params.at("factor").get<std::vector<double>>();
+    const auto about = params.value("resample", false) ? ivado::ScaleAbout::origin : ivado::ScaleAbout::centre;
+    for (std::size_t a = 0; a < factor.size(); ++a) {
+      const auto [begin, end] = ivado::scale_interval(box[2 * a], box[2 * a + 1], factor[a], about);
+      found.insert(found.end(), {begin, end});
+    }
+  } else {
+    const auto part = [&](const char* key) { return params.at(key).get<std::vector<std::int64_t>>(); };
+    for (std::size_t a = 0; a < part("shape").size(); ++a)
+      found.push_back(ivado::resize_to_multiple(part("shape")[a], part("multiple")[a], part("length")[a]));
+  }
+  report.check(name, found == one.at("value").get<std::vector<std::int64_t>>() ? 0 : 1, 0);
+}
+
 }  // namespace
 
 void postprocessing(const std::filesystem::path& dir, Report& report) {
@@ -173,8 +193,8 @@ void postprocessing(const std::filesystem::path& dir, Report& report) {
       run_filter_roi(one, tensors, name, report);
     } else if (function == "object_detection.get_bounding_boxes") {
       run_boxes(one, tensors, name, report);
-    } else if (function.starts_with("object_detection.")) {
-      report.skip(name, "the cascade does not exist in ivado yet");
+    } else if (function == "object_detection.adjust_bb_size" || function == "object_detection.resize_to_multiple") {
+      run_box_arithmetic(one, function.substr(function.find('.') + 1), name, report);
     } else {
       report.skip(name, "ivado has no " + function);
     }

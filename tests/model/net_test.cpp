@@ -31,6 +31,25 @@ bool equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   return true;
 }
 
+/// The average of some forwards with dropout sampled.
+template <class AnyNet>
+at::Tensor average(AnyNet& net, const at::Tensor& input, std::uint32_t runs) {
+  at::Tensor sum = at::zeros_like(input);
+  for (std::uint32_t run = 0; run < runs; ++run) sum += net.forward(input, {}, {1, run, 0, 0}).detach();
+  return sum / static_cast<double>(runs);
+}
+
+/// A module with dropout and norm in a part of it.
+struct Dropping : torch::nn::Module {
+  torch::nn::Sequential parts;
+  torch::nn::BatchNorm2d norm{nullptr};
+  explicit Dropping(double rate = 0.5) {
+    parts = register_module("parts", torch::nn::Sequential(torch::nn::Dropout2d(rate), torch::nn::Dropout(rate)));
+    norm = register_module("norm", torch::nn::BatchNorm2d(16));
+  }
+  at::Tensor forward(const at::Tensor& x) { return norm(parts->forward(x)); }
+};
+
 /// A module of a user's.
 struct OneConvolution : torch::nn::Module {
   torch::nn::Conv2d convolution{nullptr};
@@ -58,6 +77,59 @@ TEST_CASE("Dropout is a function of its key, and off in evaluation", "[unit]") {
   CHECK_FALSE(at::equal(first, run({1, 2, 1, 0})));
   net.train(false);
   CHECK(at::equal(run({1, 1, 1, 0}), run({1, 1, 2, 0})));
+}
+
+TEST_CASE("Sampled dropout works in evaluation, and leaves the running statistics alone", "[unit]") {
+  Net net(small<Unet<2, 2>>(0.5), 1);
+  at::manual_seed(3);
+  const at::Tensor input = at::randn({2, 1, 16, 16});
+  (void)net.forward(input, {}, {1, 0, 0, 0});
+  net.train(false);
+  const at::Tensor plain = net.forward(input).detach();
+  std::vector<at::Tensor> before;
+  for (const auto& tensor : net.tensors()) before.push_back(tensor.detach().clone());
+
+  net.sample_dropout(true);
+  CHECK_FALSE(net.is_training());
+  const auto run = [&](const RandomKey& key) { return net.forward(input, {}, key).detach(); };
+  const at::Tensor first = run({1, 0, 0, 0});
+  CHECK_FALSE(at::equal(first, plain));
+  CHECK(at::equal(first, run({1, 0, 0, 0})));
+  for (const RandomKey& other : {RandomKey{2, 0, 0, 0}, RandomKey{1, 1, 0, 0}, RandomKey{1, 0, 1, 0}})
+    CHECK_FALSE(at::equal(first, run(other)));
+  CHECK(equal(before, net.tensors()));
+  net.freeze_before(net.layers());  // a part that is not trained drops as well: it is not what is asked here
+  CHECK(at::equal(first, run({1, 0, 0, 0})));
+  net.sample_dropout(false);
+  CHECK(at::equal(net.forward(input, {}, {1, 1, 0, 0}).detach(), plain));
+
+  const Shape shape{1, 1, 16, 16};
+  CHECK(net.has_dropout(shape));
+  CHECK_FALSE(Net(small<Unet<2, 2>>(0), 1).has_dropout(shape));
+}
+
+TEST_CASE("A module's dropout is sampled wherever it stands, its norm stays in evaluation", "[unit]") {
+  ModuleNet<Dropping> net(std::make_shared<Dropping>());
+  net.train(false);
+  at::manual_seed(3);
+  const at::Tensor input = at::rand({2, 16, 4, 4});
+  const at::Tensor plain = net.forward(input).detach();
+  std::vector<at::Tensor> before;
+  for (const auto& tensor : net.tensors()) before.push_back(tensor.detach().clone());
+  net.sample_dropout(true);
+  const auto run = [&](const RandomKey& key) { return net.forward(input, {}, key).detach(); };
+  const at::Tensor first = run({1, 0, 0, 0});
+  CHECK(at::equal(first, run({1, 0, 0, 0})));
+  CHECK((first == 0).any().item<bool>());
+  for (const RandomKey& other : {RandomKey{2, 0, 0, 0}, RandomKey{1, 1, 0, 0}, RandomKey{1, 0, 1, 0}})
+    CHECK_FALSE(at::equal(first, run(other)));
+  // Both dropouts keep the mean: over 2000 runs its standard error is the value (below 1) times √(3 / 2000) = 0.04.
+  CHECK((average(net, input, 2000) - plain).abs().max().item<double>() < 0.2);
+  CHECK(equal(before, net.tensors()));
+  net.sample_dropout(false);
+  CHECK(at::equal(run({1, 0, 0, 0}), plain));
+  CHECK(net.has_dropout());
+  CHECK_FALSE(ModuleNet<OneConvolution>(std::make_shared<OneConvolution>()).has_dropout());
 }
 
 TEST_CASE("Training moves the running statistics, evaluation does not", "[unit]") {

@@ -12,6 +12,7 @@
 #include "../data/batch_loader.hpp"
 #include "../data/sample.hpp"
 #include "../profile/profiler.hpp"
+#include "../random.hpp"
 #include "../train/tensor.hpp"
 #include "merge.hpp"
 
@@ -26,10 +27,13 @@ namespace ivado {
 /// @param weights    of the voxels of patches that overlap
 /// @param done       `done(volume number, Prediction)`: the prediction is on the grid of the (first) image file
 /// @param progress   `progress(batches done, batches)`
+/// @param run        number of this prediction where there are several. What is random, transforms of the data set in
+///                   augmented testing and dropout where the net samples it, is a function of `options.seed`, the run
+///                   and the sample (the first one of a batch for dropout)
 template <class Net, class Data, class Augment, Profiler Profile, class Done, class Progress>
 void predict(Net& net, const Data& data, const Augment& augment, const BatchOptions& options, std::int64_t classes,
              OverlapWeights weights, const at::Device& device, Profile& profiler, const Done& done,
-             const Progress& progress) {
+             const Progress& progress, std::uint32_t run = 0) {
   const c10::InferenceMode no_gradients;
   net.train(false);
   Assembler<Data, Augment> volumes(data, augment, weights);
@@ -38,12 +42,14 @@ void predict(Net& net, const Data& data, const Augment& augment, const BatchOpti
     if (volumes.is_complete(volume)) finish(volume);
   BatchLoader<Data> loader(data, options);
   const auto batches = static_cast<std::int64_t>(loader.batches());
-  loader.start(0);
+  loader.start(run);
   for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
+    tell_loaded(profiler, *loaded);
+    const auto first = static_cast<std::uint32_t>(static_cast<std::size_t>(batch - 1) * options.batch_size);
     const at::Tensor output = [&] {
       [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
       const DeviceBatch on = on_device(loaded->batch, device);
-      return net.forward(on.image, on.condition);
+      return net.forward(on.image, on.condition, RandomKey{options.seed, run, first, 0});
     }();
     {
       [[maybe_unused]] const auto scope = profiler.scope(Unit::postprocessing);
@@ -76,6 +82,7 @@ void classify(Net& net, const Data& data, const BatchOptions& options, const at:
   const auto batches = static_cast<std::int64_t>(loader.batches());
   loader.start(0);
   for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
+    tell_loaded(profiler, *loaded);
     const at::Tensor output = [&] {
       [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
       const DeviceBatch on = on_device(loaded->batch, device);

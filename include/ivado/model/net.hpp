@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "../nn/torch_interpreter.hpp"
@@ -48,13 +49,30 @@ class Net {
   /// Batch statistics and dropout (true), or running statistics and no dropout.
   void train(bool on) noexcept { training_ = on; }
   [[nodiscard]] bool is_training() const noexcept { return training_; }
+  /// Dropout works in evaluation mode too, with the running statistics (Monte-Carlo dropout: Gal and Ghahramani 2016,
+  /// arXiv:1506.02142), or no longer.
+  void sample_dropout(bool on) noexcept { samples_dropout_ = on; }
+  /// True if the net has a dropout with a rate above 0.
+  /// @param input  shape of a batch, [N, channel, spatial…]
+  /// @throws Error (usage) if the net cannot work on that shape
+  [[nodiscard]] bool has_dropout(const Shape& input) const {
+    const graph::Graph recorded = graph::record(model_, input);
+    return std::any_of(recorded.nodes.begin(), recorded.nodes.end(), [](const graph::Node& node) {
+      const auto* const dropout = std::get_if<nn::op::Dropout>(&node.op);
+      return dropout != nullptr && dropout->rate > 0;
+    });
+  }
+  /// The number type of the convolutions, see `nn::TorchInterpreter::convolve_in`. The tensors stay float32.
+  void convolve_in(at::ScalarType type) noexcept { convolution_type_ = type; }
 
   /// The prediction [N, classes, spatial…] (or [N, classes]) of a batch [N, channel, spatial…].
   /// @param condition  [N, conditions], for a model that takes one
-  /// @param dropout    key of the dropout masks, used while training
+  /// @param dropout    key of the dropout masks, used while training and by `sample_dropout`
   [[nodiscard]] at::Tensor forward(const at::Tensor& input, const at::Tensor& condition = {},
                                    const RandomKey& dropout = {}) {
     nn::TorchInterpreter on(tensors_, training_, dropout, has_frozen_);
+    if (samples_dropout_) on.sample_dropout();
+    on.convolve_in(convolution_type_);
     return nn::forward(model_, on, input, condition);
   }
   /// The prediction and the further ones of lower resolution, the finest first, of a model with deep supervision; of
@@ -62,6 +80,7 @@ class Net {
   [[nodiscard]] std::vector<at::Tensor> forward_supervised(const at::Tensor& input, const at::Tensor& condition = {},
                                                            const RandomKey& dropout = {}) {
     nn::TorchInterpreter on(tensors_, training_, dropout, has_frozen_);
+    on.convolve_in(convolution_type_);
     return nn::forward_supervised(model_, on, input, condition);
   }
 
@@ -137,7 +156,9 @@ class Net {
   Model model_;
   std::vector<at::Tensor> tensors_;
   bool training_ = true;
+  bool samples_dropout_ = false;
   bool has_frozen_ = false;
+  at::ScalarType convolution_type_ = at::kFloat;
 };
 
 /// A `torch::nn::Module` of the user's with `at::Tensor forward(at::Tensor)`, or with the condition as a second
@@ -173,8 +194,28 @@ class ModuleNet {
     }
   }
   [[nodiscard]] bool is_training() const { return module_->is_training(); }
+  /// Dropout works in evaluation mode too, or no longer. It is a part of the module without parts and tensors of its own
+  /// whose type has "Dropout" in its name, as those of LibTorch have; a call of `torch::dropout` is not seen.
+  void sample_dropout(bool on) {
+    if (samples_dropout_ && !on) train(is_training());
+    samples_dropout_ = on;
+  }
+  /// True if the module has a dropout, whatever its rate.
+  [[nodiscard]] bool has_dropout(const Shape& /*input*/ = {}) const {
+    const auto parts = module_->modules(false);
+    return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return is_dropout(*part); });
+  }
   /// @param condition  handed on where the module's forward takes one
-  [[nodiscard]] at::Tensor forward(const at::Tensor& input, const at::Tensor& condition = {}, const RandomKey& = {}) {
+  /// @param dropout    with `sample_dropout` LibTorch's generator is seeded by it, as its dropouts draw from there
+  [[nodiscard]] at::Tensor forward(const at::Tensor& input, const at::Tensor& condition = {},
+                                   const RandomKey& dropout = {}) {
+    if (samples_dropout_) {
+      for (const auto& part : module_->modules(false))
+        if (is_dropout(*part)) part->train(true);
+      Rng rng(dropout.with_stream(stream_dropout));
+      const std::uint64_t high = rng.bits();
+      at::manual_seed(high << 32 | rng.bits());
+    }
     if constexpr (requires { module_->forward(input, condition); })
       return module_->forward(input, condition);
     else
@@ -229,6 +270,13 @@ class ModuleNet {
   }
 
  private:
+  /// True for a part that is a dropout and nothing else.
+  template <class Part>
+  [[nodiscard]] static bool is_dropout(const Part& part) {
+    const std::string type = part.name();
+    return type.find("Dropout", type.rfind(':') == std::string::npos ? 0 : type.rfind(':')) != std::string::npos &&
+           part.children().empty() && part.parameters(false).empty() && part.buffers(false).empty();
+  }
   /// The number of the first parameter of each part that owns some.
   [[nodiscard]] std::vector<std::size_t> first_parameters() const {
     std::vector<std::size_t> out;
@@ -244,6 +292,7 @@ class ModuleNet {
   }
 
   std::shared_ptr<Module> module_;
+  bool samples_dropout_ = false;
 };
 
 /// The tensors of a net as values by name: float32 and int64, dense.

@@ -32,6 +32,12 @@ class TorchInterpreter {
                    bool has_frozen = false)
       : parameters_(parameters), training_(training), has_frozen_(has_frozen), dropout_(dropout) {}
 
+  /// Dropout works although nothing is trained, frozen or not; norms keep their running statistics.
+  void sample_dropout() noexcept { samples_dropout_ = true; }
+  /// The number type of the convolutions, transposed ones among them: float32 unless told, or bf16. All that is between
+  /// them stays in float32, as do parameters and their gradients.
+  void convolve_in(at::ScalarType type) noexcept { convolution_type_ = type; }
+
   Value apply(const op::Convolution& op, std::span<const Value> x) const {
     return convolve(x[0], op, op.stride, op.padding, false);
   }
@@ -55,7 +61,8 @@ class TorchInterpreter {
   Value apply(const op::Sigmoid&, std::span<const Value> x) const { return at::sigmoid(x[0]); }
   Value apply(const op::Softmax&, std::span<const Value> x) const { return at::softmax(x[0], 1); }
   Value apply(const op::Dropout& op, std::span<const Value> x) const {
-    if (!training_ || op.rate == 0 || (has_frozen_ && !x[0].requires_grad())) return x[0];
+    const bool works = samples_dropout_ || (training_ && !(has_frozen_ && !x[0].requires_grad()));
+    if (!works || op.rate == 0) return x[0];
     std::vector<std::int64_t> shape = x[0].sizes().vec();
     if (op.whole_channels) std::fill(shape.begin() + 2, shape.end(), 1);
     at::Tensor mask = at::empty(shape, at::kFloat);
@@ -141,8 +148,15 @@ class TorchInterpreter {
     const auto axes = static_cast<std::size_t>(op.dimension);
     const std::vector<std::int64_t> zeros(axes, 0);
     const std::vector<std::int64_t> ones(axes, 1);
-    return at::convolution(x, tensor(op.weight), optional(op.bias), std::vector<std::int64_t>(axes, stride),
-                           std::vector<std::int64_t>(axes, padding), ones, transposed, zeros, 1);
+    const auto run = [&](const Value& input, const Value& weight, const Value& bias) {
+      return at::convolution(input, weight, bias, std::vector<std::int64_t>(axes, stride),
+                             std::vector<std::int64_t>(axes, padding), ones, transposed, zeros, 1);
+    };
+    const Value bias = optional(op.bias);
+    if (convolution_type_ == at::kFloat) return run(x, tensor(op.weight), bias);
+    return run(x.to(convolution_type_), tensor(op.weight).to(convolution_type_),
+               bias.defined() ? bias.to(convolution_type_) : bias)
+        .to(at::kFloat);
   }
   /// [N, C] as [N, C, 1, 1…], to be spread over the space of `like`.
   [[nodiscard]] static Value over_space(const Value& x, const Value& like) {
@@ -159,7 +173,9 @@ class TorchInterpreter {
   std::span<at::Tensor> parameters_;
   bool training_;
   bool has_frozen_;
+  bool samples_dropout_ = false;
   RandomKey dropout_;
+  at::ScalarType convolution_type_ = at::kFloat;
 };
 
 static_assert(Interpreter<TorchInterpreter>);

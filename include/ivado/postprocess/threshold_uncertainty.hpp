@@ -42,7 +42,7 @@ class ThresholdUncertainty {
     if (params_.thr < 0 || prediction.voxels.empty()) return;
     if (prediction.uncertainty == nullptr)
       throw usage_error("thresholding a prediction by its uncertainty", "no uncertainty is estimated in this run",
-                        "set uncertainty.n_it and uncertainty.epistemic or aleatoric and run --test, or set "
+                        "set uncertainty.n_it to at least 2 and uncertainty.epistemic or aleatoric to true, or set "
                         "postprocessing.uncertainty.thr to -1");
     const ArrayView<const float> map = prediction.uncertainty->view(params_.suffix);
     if (!(map.shape() == prediction.voxels.shape()))
