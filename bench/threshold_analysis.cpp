@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <ivado/error.hpp>
 #include <ivado/metric/threshold_analysis.hpp>
 #include <ivado/random.hpp>
@@ -25,9 +25,15 @@ struct Volume {
   ivado::Array<float> truth;
 };
 
-/// Volumes as a model leaves them: a ball with a blurred, noisy border in a background of zeros (ivadomed sets values
-/// up to 0.01 to 0). `background` of the voxels outside have a value nonetheless.
-std::vector<Volume> volumes(double background) {
+/// What the voxels around a structure hold.
+enum class Background {
+  zeros,    ///< as ivadomed leaves them: values up to 0.01 become 0
+  sigmoid,  ///< as a model leaves them: small, but not 0
+  noise,    ///< any value in [0, 1), as no model leaves them: the worst case
+};
+
+/// Volumes with a ball whose border is blurred and noisy.
+std::vector<Volume> volumes(Background background) {
   std::vector<Volume> out;
   const ivado::Shape shape{1, 128, 128, 48};
   for (std::uint32_t n = 0; n < 4; ++n) {
@@ -39,10 +45,10 @@ std::vector<Volume> volumes(double background) {
         for (int k = 0; k < 48; ++k, ++at) {
           const double radius = std::hypot(i - 60.0 - n, j - 64.0, 2.0 * (k - 24));
           const double p = 1 / (1 + std::exp(0.5 * (radius - 22) + rng.normal(0, 0.5)));
-          const bool shown = p > 0.01 || rng.bernoulli(background);
-          volume.prediction[static_cast<std::int64_t>(at)] = !shown     ? 0.0F
-                                                             : p > 0.01 ? static_cast<float>(p)
-                                                                        : rng.uniform_float();
+          const bool shown = p > 0.01 || background == Background::sigmoid;
+          volume.prediction[static_cast<std::int64_t>(at)] = shown                             ? static_cast<float>(p)
+                                                             : background == Background::zeros ? 0.0F
+                                                                                               : rng.uniform_float();
           volume.truth[static_cast<std::int64_t>(at)] = radius < 21 ? 1.0F : 0.0F;
         }
     out.push_back(std::move(volume));
@@ -56,39 +62,37 @@ double one_pass(const std::vector<Volume>& data, double increment) {
   return analysis.result().pooled.optimum;
 }
 
-/// One pass over the voxels a threshold, no copies; the same three scores.
+/// The search to beat, as fast as it can be made: for each threshold one pass over the voxels in float32, which
+/// compilers vectorise, for the mean Dice alone; the truth is counted once.
 double exhaustive(const std::vector<Volume>& data, double increment) {
+  std::vector<std::int32_t> actual;
+  for (const auto& volume : data)
+    actual.push_back(static_cast<std::int32_t>(std::count_if(
+        volume.truth.data(), volume.truth.data() + volume.truth.size(), [](float g) { return g >= 0.5F; })));
   double best = -1;
   double optimum = 0;
-  for (int k = 1; k * increment < 1; ++k) {
-    const double threshold = k * increment;
-    double dice = 0;
-    double recall = 0;
-    double specificity = 0;
-    for (const auto& volume : data) {
-      const float* p = volume.prediction.data();
-      const float* g = volume.truth.data();
-      const auto n = static_cast<std::int32_t>(volume.truth.size());
+  for (const double threshold : ivado::analysis_thresholds(increment)) {
+    const float bound = ivado::detail::least_float_from(threshold);
+    double sum = 0;
+    for (std::size_t n = 0; n < data.size(); ++n) {
+      const float* p = data[n].prediction.data();
+      const float* g = data[n].truth.data();
+      const auto size = static_cast<std::int32_t>(data[n].truth.size());
       std::int32_t both = 0;
       std::int32_t predicted = 0;
-      std::int32_t actual = 0;
-      for (std::int32_t i = 0; i < n; ++i) {
-        const std::int32_t is = g[i] >= 0.5F ? 1 : 0;
-        const std::int32_t said = static_cast<double>(p[i]) >= threshold ? 1 : 0;
-        both += is & said;
+      for (std::int32_t i = 0; i < size; ++i) {
+        const std::int32_t said = p[i] >= bound ? 1 : 0;
+        both += g[i] >= 0.5F ? said : 0;
         predicted += said;
-        actual += is;
       }
       ivado::SoftCounts counts;
       counts.true_positive = both;
       counts.false_positive = predicted - both;
-      counts.false_negative = actual - both;
-      counts.true_negative = n - predicted - actual + both;
-      dice += ivado::dice(counts);
-      recall += ivado::recall(counts);
-      specificity += ivado::specificity(counts);
+      counts.false_negative = actual[n] - both;
+      counts.true_negative = size - predicted - actual[n] + both;
+      sum += ivado::dice(counts);
     }
-    if (!std::isfinite(recall + specificity)) std::abort();
+    const double dice = sum / static_cast<double>(data.size());
     if (dice >= best) {
       best = dice;
       optimum = threshold;
@@ -113,16 +117,22 @@ struct Times {
   }
 };
 
+/// Time that this thread has had a processor: what else the machine does in between is not counted.
+double processor_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
+}
+
 template <class Function>
 void measure(Times& times, const Function& function) {
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = processor_ms();
   times.optimum = function();
-  const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
-  times.ms.push_back(spent.count());
+  times.ms.push_back(processor_ms() - begin);
 }
 
 /// Measures one set of volumes, all variants in each round. @return the JSON; `same` is false if optima differ
-std::string run(const std::string& name, double background, int rounds, bool& same) {
+std::string run(const std::string& name, Background background, int rounds, bool& same) {
   const std::vector<Volume> data = volumes(background);
   const double voxels = static_cast<double>(data.size()) * static_cast<double>(data[0].truth.size());
   std::array<Times, increments.size()> fast;
@@ -175,12 +185,12 @@ int main(int argc, char** argv) {
   std::printf("threshold analysis; compiler %s, %s; one thread of %u\n", __VERSION__, build,
               std::thread::hardware_concurrency());
   bool same = true;
-  const std::string sparse = run("background of zeros", 0, rounds, same);
-  const std::string mixed = run("a tenth of the background not zero", 0.1, rounds, same);
-  const std::string dense = run("no zeros", 1, rounds, same);
+  const std::string zeros = run("background of zeros", Background::zeros, rounds, same);
+  const std::string sigmoid = run("background of small values", Background::sigmoid, rounds, same);
+  const std::string noise = run("background of noise, the worst case", Background::noise, rounds, same);
   std::printf(
       "\n{\"bench\": \"threshold_analysis\", \"compiler\": \"%s\", \"build\": \"%s\", \"threads\": 1, \"rounds\": %d, "
       "\"same_optimum\": %s, \"runs\": [%s, %s, %s]}\n",
-      __VERSION__, build, rounds, same ? "true" : "false", sparse.c_str(), mixed.c_str(), dense.c_str());
+      __VERSION__, build, rounds, same ? "true" : "false", zeros.c_str(), sigmoid.c_str(), noise.c_str());
   return same ? 0 : 1;
 }

@@ -1,10 +1,8 @@
 // Checkpoints: a resumed training equals one that never stopped, bit for bit; damage, other pipelines and full disks
 // are refused.
-#include <sys/resource.h>
 #include <torch/torch.h>
 
 #include <bit>
-#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -22,6 +20,7 @@
 #include <vector>
 
 #include "../catch.hpp"
+#include "../full_disk.hpp"
 
 using namespace ivado;
 using Catch::Matchers::Contains;
@@ -321,31 +320,6 @@ TEST_CASE("A checkpoint of another pipeline is refused with the keys that differ
   for (int i = 0; i < 30; ++i) many["key" + std::to_string(i)] = i;
   CHECK_THAT(refusal(many), Contains("key19 is not there") && Contains("and 10 more") && !Contains("key20"));
 }
-
-namespace {
-
-/// Lets no file grow beyond `bytes` for as long as it lives: writing fails as on a full disk.
-class SmallDisk {
- public:
-  explicit SmallDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
-    rlimit small = before_;
-    small.rlim_cur = bytes;
-    REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  ~SmallDisk() {
-    (void)::setrlimit(RLIMIT_FSIZE, &before_);
-    (void)std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
-
-}  // namespace
 
 TEST_CASE("Where a checkpoint finds no room the earlier one stays, and nothing beside it", "[train]") {
   const Folder folder;

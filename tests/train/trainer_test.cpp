@@ -171,9 +171,66 @@ TEST_CASE("A loss that is not finite names epoch, batch, learning rate and cases
   FitOptions options;
   options.epochs = 2;
   Record record;
-  CHECK_THROWS_WITH(run(options, record, Squares(3, true), nullptr), Contains("training, epoch 1, batch 2") &&
-                                                                         Contains("learning rate 0.01") &&
-                                                                         Contains("sub-square slice 1"));
+  CHECK_THROWS_WITH(run(options, record, Squares(3, true), nullptr),
+                    Contains("training, epoch 1, batch 2") && Contains("learning rate 0.01") &&
+                        Contains("sub-square slice 1") && Contains("no epoch was done before"));
+}
+
+namespace {
+
+/// Batches that hold NaN from epoch 3 on, each of 60 slices.
+class BreaksLater : public Squares {
+ public:
+  BreaksLater() : Squares(1) {}
+  void start(std::uint32_t epoch) {
+    epoch_ = epoch;
+    Squares::start(epoch);
+  }
+  std::optional<Loaded> next() {
+    auto loaded = Squares::next();
+    if (!loaded) return loaded;
+    if (epoch_ >= 3) loaded->batch.image[0] = std::numeric_limits<float>::quiet_NaN();
+    loaded->batch.origins.resize(60);
+    for (std::int32_t i = 0; i < 60; ++i) loaded->batch.origins[static_cast<std::size_t>(i)].slice = i;
+    return loaded;
+  }
+
+ private:
+  std::uint32_t epoch_ = 0;
+};
+
+/// Keeps the weights of each state that it is told.
+struct States : Record {
+  std::vector<std::vector<at::Tensor>> weights;
+  std::vector<int> epochs_done;
+  const Net<Unet<2, 1>>* net = nullptr;
+  void on_state(const TrainingState& state) {
+    epochs_done.push_back(state.epochs.back().epoch);
+    weights.emplace_back();
+    for (const auto& tensor : net->trained()) weights.back().push_back(tensor.detach().clone());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A loss that is not finite leaves the state of the epoch before, which is named", "[train]") {
+  auto net = make_net();
+  Adam adam({}, net.trained());
+  NoProfiler profiler;
+  BreaksLater training;
+  FitOptions options;
+  options.epochs = 5;
+  States states;
+  states.net = &net;
+  CHECK_THROWS_WITH(fit(net, DiceLoss(), adam, CosineAnnealing({}, 0.01, 5), profiler, training,
+                        static_cast<BreaksLater*>(nullptr), options, states),
+                    Contains("training, epoch 3, batch 1: the loss is ") && Contains("nan at learning rate") &&
+                        Contains("sub-square slice 0, sub-square slice 1,") && Contains(" and 40 more; ") &&
+                        Contains("the last good state, that of epoch 2, is kept"));
+  CHECK(states.epochs_done == std::vector<int>{1, 2});
+  CHECK(ivado::detail::all_finite(states.weights.back()));
+  for (std::size_t i = 0; i < states.weights.back().size(); ++i)  // the loss is looked at before the step
+    CHECK(at::equal(states.weights.back()[i], net.trained()[i]));
 }
 
 namespace {
@@ -381,4 +438,15 @@ TEST_CASE("Mixup softens the labels of training and leaves those of validation",
         mixup.lambda * plain + (1 - mixup.lambda) * plain.index_select(0, at::tensor(mixup.partner, at::kLong));
     CHECK(at::allclose(mixed, expected, 0, 1e-6));  // one rounding of float32 near 1
   }
+}
+
+TEST_CASE("On the CPU the tensors of a batch are its own memory", "[train]") {
+  Batch batch{Array<float>({2, 1, 3}, 1.5F), Array<float>({2, 1}, 1.0F), std::vector<Origin>(2)};
+  const DeviceBatch plain = on_device(batch, at::kCPU);
+  CHECK(plain.image.data_ptr<float>() == batch.image.data());
+  CHECK(plain.label.data_ptr<float>() == batch.label.data());
+  CHECK_FALSE(plain.image.is_pinned());
+  CHECK_FALSE(plain.condition.defined());
+  batch.condition = Array<float>({2, 4}, 0.5F);
+  CHECK(on_device(batch, at::kCPU).condition.data_ptr<float>() == batch.condition.data());
 }

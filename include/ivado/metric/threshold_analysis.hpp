@@ -175,18 +175,19 @@ class ThresholdHistogram {
     std::array<std::int32_t, block> value;
     std::array<std::int32_t, block> guess;
     std::array<std::int32_t, block> place;
-    std::int32_t any = 0;
+    const std::int32_t* const bounds = grid_->bounds();
+    std::int32_t highest = 0;
     std::int32_t positives = 0;
     std::int32_t largest = 0;
     for (std::size_t i = 0; i < block; ++i) {
       const auto p = std::bit_cast<std::int32_t>(prediction[i]);
       const auto g = std::bit_cast<std::int32_t>(truth[i]);
-      any |= p;
+      highest = std::max(highest, p);
       positives += g >= half ? 1 : 0;
       largest = std::max(largest, std::max(p & all_but_sign, g & all_but_sign));
     }
     nan_ = nan_ || largest > infinite;
-    if (any == 0) {  // most blocks of most volumes
+    if (highest < bounds[0]) {  // no threshold is reached: most blocks of most volumes
       partial_[0] += static_cast<std::uint32_t>(block) - static_cast<std::uint32_t>(positives);
       partial_[lanes] += static_cast<std::uint32_t>(positives);
       return;
@@ -198,7 +199,6 @@ class ThresholdHistogram {
       place[i] = 2 * lane_count * guess[i] + (std::bit_cast<std::int32_t>(truth[i]) >= half ? lane_count : 0) +
                  static_cast<std::int32_t>(i % lanes);
     }
-    const std::int32_t* const bounds = grid_->bounds();
     std::uint32_t* const partial = partial_.data();
     for (std::size_t i = 0; i < block; ++i)
       ++partial[place[i] + 2 * lane_count * static_cast<std::int32_t>(value[i] >= bounds[guess[i]])];

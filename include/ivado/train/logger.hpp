@@ -1,9 +1,11 @@
 // What a run says to people: lines on the terminal and in the log file, a progress bar, and the numbers of each epoch.
 #pragma once
 
+#include <cerrno>
 #include <concepts>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -85,19 +87,22 @@ class ConsoleLogger {
   /// Begins the log file, or goes on with it.
   /// @throws Error (internal) if it cannot be written
   void open(const std::string& path) {
+    path_ = path;
     file_.open(path, std::ios::app);
     if (!file_)
       throw internal_error("opening the log " + path, "it cannot be written", "check the permissions of its folder");
   }
+  /// @throws Error (internal) if the log file takes no more, as on a full disk
   void info(const std::string& line) {
     bar_.erase();
     std::cout << line << std::endl;
-    if (file_.is_open()) file_ << line << std::endl;
+    keep(line);
   }
+  /// @throws Error (internal) if the log file takes no more
   void warning(const std::string& line) {
     bar_.erase();
     std::cerr << "warning: " << line << std::endl;
-    if (file_.is_open()) file_ << "warning: " << line << std::endl;
+    keep("warning: " + line);
   }
   /// Draws the bar, see ProgressBar.
   void progress(const std::string& what, std::int64_t done, std::int64_t total, const std::string& note) {
@@ -105,6 +110,16 @@ class ConsoleLogger {
   }
 
  private:
+  void keep(const std::string& line) {
+    if (!file_.is_open()) return;
+    errno = 0;
+    file_ << line << std::endl;
+    if (!file_)
+      throw internal_error("writing the log " + path_, errno != 0 ? std::strerror(errno) : "it takes no more",
+                           "check the free space of its folder");
+  }
+
+  std::string path_;
   std::ofstream file_;
   ProgressBar bar_{stderr};
 };

@@ -21,10 +21,18 @@ struct DeviceBatch {
   at::Tensor label;      ///< [N, class, spatial…], or [N, class] for a classifier
   at::Tensor condition;  ///< [N, conditions]; undefined where the samples have none
 };
-/// The tensors of a batch: views of its arrays on the CPU (the batch must outlive them), copies elsewhere.
+/// A tensor on a device: itself where it is there, else a copy. To a GPU it goes through page-locked memory, and the
+/// caller does not wait for it: what is computed there afterwards does. The tensor may be overwritten at once, for the
+/// page-locked copy is made here; LibTorch keeps that one until the transfer is over.
+[[nodiscard]] inline at::Tensor to_device(const at::Tensor& tensor, const at::Device& device) {
+  if (!device.is_cuda() || !tensor.device().is_cpu() || !at::globalContext().hasCUDA()) return tensor.to(device);
+  return tensor.pin_memory().to(device, /*non_blocking=*/true);
+}
+/// The tensors of a batch: views of its arrays on the CPU (the batch must outlive them), copies elsewhere, which do not
+/// need the batch any more. See `to_device`.
 [[nodiscard]] inline DeviceBatch on_device(Batch& batch, const at::Device& device) {
-  return {tensor_view(batch.image).to(device), tensor_view(batch.label).to(device),
-          batch.condition.empty() ? at::Tensor() : tensor_view(batch.condition).to(device)};
+  return {to_device(tensor_view(batch.image), device), to_device(tensor_view(batch.label), device),
+          batch.condition.empty() ? at::Tensor() : to_device(tensor_view(batch.condition), device)};
 }
 
 /// Element `index` of the first axis of a tensor as an array of its own: [N, class, spatial…] to [class, spatial…].

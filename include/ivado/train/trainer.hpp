@@ -72,7 +72,8 @@ struct TrainingState {
 /// Is told what happens. Both functions may do nothing.
 ///
 /// With a third one, `on_state(const TrainingState&)`, it is also told the state after each epoch, last of all: with
-/// net and optimiser it makes a checkpoint.
+/// net and optimiser it makes a checkpoint. With `on_validation(const at::Tensor& prediction, const at::Tensor& truth)` it is
+/// given each batch of the validation, to measure.
 template <class T>
 concept FitObserver = requires(T& observer, const EpochSummary& summary, std::int64_t n, double loss) {
   observer.on_batch(summary, n, n, loss);  ///< epoch, batches done, batches an epoch, loss of the last one
@@ -97,21 +98,31 @@ class MeanLoss {
   std::int64_t samples_ = 0;
 };
 
-/// The error of a value that is not finite, with epoch, batch, learning rate and cases.
+/// The cases of a batch with their slices: "sub-01_T2w slice 3, sub-02_T2w slice 0 and 14 more".
+template <class Data>
+[[nodiscard]] std::string cases_of(const std::vector<Origin>& origins, const Data& data) {
+  constexpr std::size_t longest = 400;
+  std::string out;
+  for (std::size_t i = 0; i < origins.size(); ++i) {
+    if (out.size() >= longest) return out + " and " + std::to_string(origins.size() - i) + " more";
+    out += (i == 0 ? "" : ", ") + data.dataset().case_of(static_cast<std::size_t>(origins[i].volume)).id + " slice " +
+           std::to_string(origins[i].slice);
+  }
+  return out;
+}
+
+/// The error of a value that is not finite, with epoch, batch, learning rate, cases and what is left of the training.
 /// @param found  such as "the loss is nan"
 template <class Data>
 [[nodiscard]] Error not_finite(const std::string& found, const EpochSummary& summary, std::int64_t batch,
                                const std::vector<Origin>& origins, const Data& data, const char* what) {
-  std::string cases;
-  for (const auto& origin : origins) {
-    const std::string one =
-        data.dataset().case_of(static_cast<std::size_t>(origin.volume)).id + " slice " + std::to_string(origin.slice);
-    if (cases.size() < 400) cases += (cases.empty() ? "" : ", ") + one;
-  }
+  const int done = summary.epoch - 1;
   return data_error(
       std::string(what) + ", epoch " + std::to_string(summary.epoch) + ", batch " + std::to_string(batch + 1),
-      found + " at learning rate " + text(summary.learning_rate) + " for " + cases,
-      "look at these images and labels, or lower initial_lr; the last good state is kept");
+      found + " at learning rate " + text(summary.learning_rate) + " for " + cases_of(origins, data),
+      "look at these images and labels, lower initial_lr or set gradient_clipping; " +
+          (done == 0 ? std::string("no epoch was done before")
+                     : "the last good state, that of epoch " + std::to_string(done) + ", is kept"));
 }
 
 /// @throws Error (data) that names epoch, batch, learning rate and cases
@@ -195,6 +206,8 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       net.train(true);
       training.start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = training.next(); ++batch) {
+        tell_loaded(profiler, *loaded);
+        auto measured = profiler.batch(Unit::training);
         const std::int64_t samples = loaded->batch.size();
         const auto& origins = loaded->batch.origins;
         const RandomKey key{options.seed, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(batch), 0};
@@ -215,6 +228,7 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
           }
           optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
         }
+        measured.done(value, samples);
         // Weights that are not finite show in the next loss; behind the last batch there may be none.
         if (batch + 1 == batches && !detail::all_finite(trained))
           throw detail::not_finite("a weight is not finite after the step", summary, batch, origins, training,
@@ -235,11 +249,17 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
       detail::MeanLoss validation_loss;
       validation->start(static_cast<std::uint32_t>(epoch));
       for (std::int64_t batch = 0; auto loaded = validation->next(); ++batch) {
+        tell_loaded(profiler, *loaded);
+        auto measured = profiler.batch(Unit::validation);
         const std::int64_t samples = loaded->batch.size();
         const DeviceBatch data = on_device(loaded->batch, options.device);
-        const auto value = loss_function(net.forward(data.image, data.condition), data.label).template item<double>();
+        const at::Tensor prediction = net.forward(data.image, data.condition);
+        const auto value = loss_function(prediction, data.label).template item<double>();
+        measured.done(value, samples);
         detail::require_finite(value, summary, batch, loaded->batch.origins, *validation, "validation");
         validation_loss.add(value, samples);
+        if constexpr (requires { observer.on_validation(prediction, data.label); })
+          observer.on_validation(prediction, data.label);
         validation->recycle(std::move(loaded->batch));
       }
       summary.validation_loss = validation_loss.value();
