@@ -1,5 +1,5 @@
 // ivado info, phantom, overlay, summary, onnx, prepare-vertebral-labels, subset, scale, transforms, compare,
-// curve, dicom, pack.
+// curve, study, dicom, pack, automate.
 #include "tools.hpp"
 
 #include <iostream>
@@ -10,6 +10,8 @@
 #include <ivado/model/commands.hpp>
 #include <ivado/report/compare.hpp>
 #include <ivado/report/curve.hpp>
+#include <ivado/study/automate.hpp>
+#include <ivado/study/command.hpp>
 #include <ivado/transform/gallery.hpp>
 #include <ivado/transform/transform.hpp>
 #include <vector>
@@ -51,8 +53,11 @@ std::optional<int> run_tool(const std::string& command, std::span<const std::str
   if (command == "prepare-vertebral-labels")
     return ivado::run_prepare_vertebral_labels(arguments, std::cout, std::cerr);
   if (command == "overlay") return ivado_overlay::run({arguments.begin(), arguments.end()});
+  if (command == "automate") return ivado::run_automate(arguments, ivado::own_program("ivado"), std::cout, std::cerr);
   if (command == "compare") return ivado::run_compare(arguments, std::cout, std::cerr);
   if (command == "curve") return ivado::run_curve(arguments, std::cout, std::cerr);
+  if (command == "study")
+    return ivado::study::run_study_command(arguments, ivado::own_program("ivado"), std::cout, std::cerr);
   if (command == "subset") return ivado::run_subset(arguments, std::cout, std::cerr);
   if (command == "scale") return ivado::run_scale(arguments, std::cout, std::cerr);
   if (command == "transforms") return ivado::run_transforms<ivado::AnyCompose>(arguments, std::cout, std::cerr);

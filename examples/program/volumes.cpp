@@ -2,6 +2,10 @@
 #include "volumes.hpp"
 
 #include <ivado/ivado.hpp>
+#include <ivado/profile/system_profiler.hpp>
+
+#include "detector.hpp"
+#include "loader.hpp"
 
 #ifdef IVADO_WITH_ONNX
 #include <ivado/interop/onnx_command.hpp>
@@ -9,11 +13,24 @@ using Exporter = ivado::OnnxExporter;
 #else
 using Exporter = ivado::NoExporter;
 #endif
+#ifdef IVADO_WITH_REPORT
+#include <ivado/interop/gif_film.hpp>
+using Film = ivado::GifFilm;
+#else
+using Film = ivado::NoFilm;
+#endif
 
 using Volumes =
-    ivado::Pipeline<ivado::BidsLoader<ivado::AnySubvolumes, ivado::Channels<ivado::dynamic>,
-                                      ivado::Classes<ivado::dynamic>, ivado::MissingContrasts, ivado::Metadata>,
-                    ivado::AnyCompose, ivado::AnyModel3d, ivado::AnyLoss, ivado::AnyPostProcess, ivado::AnyScheduler,
-                    ivado::AnyOptimizer, ivado::StageTimer, Exporter>;
+    ivado::Pipeline<GeneralLoader<ivado::AnySubvolumes>, ivado::AnyCompose, ivado::AnyModel3d, ivado::AnyLoss,
+                    ivado::AnyPostProcess, ivado::AnyScheduler, ivado::AnyOptimizer,
+                    ivado::SystemProfiler<ivado::SystemOptions{.is_on = false}>, Exporter, Film, ProgramDetector>;
+
+std::vector<ivado::Detection> detect_on_volumes(const ivado::DetectionRequest& request) {
+  return ivado::PackagedDetector<Volumes>{}(request);
+}
 
 int run_on_volumes(int argc, char** argv) { return ivado::main<Volumes>(argc, argv); }
+
+std::vector<std::string> segment_image_of_volumes(const ivado::SegmentImageOptions& options) {
+  return ivado::segment_image<Volumes>(options);
+}

@@ -1,6 +1,7 @@
 // The command line of an experiment. No LibTorch.
 #pragma once
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "config/json.hpp"
 #include "config/sections.hpp"
 #include "error.hpp"
+#include "infer/patch_choice.hpp"
 
 namespace ivado {
 
@@ -26,7 +28,10 @@ struct CommandLine {
   std::optional<int> workers;
   std::optional<std::uint64_t> seed;
   std::optional<double> threshold_increment;  ///< step of the threshold analysis; without one there is none
+  bool profile = false;                       ///< measure what the run takes from its machine
   bool resume = false;                        ///< go on with the training in the output folder
+  std::int64_t gif = 0;                       ///< samples of the validation set that are filmed; 0: none
+  PatchChoice patches;                        ///< patches of slices for segmenting
   bool help = false;
   bool keys = false;    ///< print the key reference
   bool schema = false;  ///< print the JSON Schema
@@ -46,7 +51,17 @@ inline void print_usage(std::ostream& out, std::string_view program) {
          "validation "
          "set\n"
          "                            among X, 2X, 3X … below 1, for postprocessing.binarize_prediction\n"
+         "  -g,  --gif N              while training: animations of N samples of the validation set in gifs/, a frame "
+         "an "
+         "epoch\n"
+         "       --no-patch           with --segment and a model of 2-D patches: predict each slice as a whole\n"
+         "       --overlap-2d X Y     with --segment and a model of 2-D patches: patches overlap by X voxels along W "
+         "and "
+         "Y\n"
+         "                            along H; --no-patch goes before it\n"
          "       --resume-training    go on with the interrupted training in the output folder, bit for bit\n"
+         "       --profile            measure time, processor and memory of each phase and mini-batch: tables in "
+         "profile/\n"
          "       --threads N          threads for computing; they fix the results to the last bit (default: one a "
          "core)\n"
          "       --workers N          threads that load data; results do not depend on them\n"
@@ -62,10 +77,11 @@ inline void print_usage(std::ostream& out, std::string_view program) {
 /// @throws Error (usage) for an unknown option (with the nearest), a missing or impossible value, or two commands
 [[nodiscard]] inline CommandLine parse_command_line(std::span<const std::string> arguments) {
   const std::string doing = "reading the command line";
-  const std::vector<std::string> known{"-c",        "--config",    "--train", "--test",          "--segment",
-                                       "-pd",       "--path-data", "-po",     "--path-output",   "--threads",
-                                       "--workers", "--seed",      "-t",      "--thr-increment", "--keys",
-                                       "--schema",  "--version",   "-h",      "--help",          "--resume-training"};
+  const std::vector<std::string> known{"-c",        "--config",    "--train",    "--test",          "--segment",
+                                       "-pd",       "--path-data", "-po",        "--path-output",   "--threads",
+                                       "--workers", "--seed",      "-t",         "--thr-increment", "--keys",
+                                       "--schema",  "--version",   "-h",         "--help",          "--resume-training",
+                                       "-g",        "--gif",       "--no-patch", "--overlap-2d",    "--profile"};
   CommandLine line;
   std::size_t i = 0;
   const auto is_option = [](const std::string& text) { return text.size() > 1 && text[0] == '-'; };
@@ -82,6 +98,19 @@ inline void print_usage(std::ostream& out, std::string_view program) {
     if (fault != std::errc{} || end != text.data() + text.size() || result < least)
       throw usage_error(doing, option + " " + text, "give a whole number of " + std::to_string(least) + " or more");
     return result;
+  };
+  const auto two_numbers = [&] {
+    const std::size_t at = i;
+    const std::int64_t first = number(0);
+    if (i + 1 >= arguments.size() || is_option(arguments[i + 1]))
+      throw usage_error(doing, arguments[at] + " needs two values",
+                        "give the overlap along X and along Y, such as 48 48");
+    const std::string& text = arguments[++i];
+    std::int64_t second = 0;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), second);
+    if (fault != std::errc{} || end != text.data() + text.size() || second < 0)
+      throw usage_error(doing, arguments[at] + " " + arguments[at + 1] + " " + text, "give whole numbers of 0 or more");
+    return std::array{first, second};
   };
   const auto fraction = [&] {
     const std::string option = arguments[i];
@@ -119,8 +148,16 @@ inline void print_usage(std::ostream& out, std::string_view program) {
       line.seed = static_cast<std::uint64_t>(number(0));
     else if (option == "-t" || option == "--thr-increment")
       line.threshold_increment = fraction();
+    else if (option == "-g" || option == "--gif")
+      line.gif = number(0);
+    else if (option == "--no-patch")
+      line.patches.no_patch = true;
+    else if (option == "--overlap-2d")
+      line.patches.overlap_xy = two_numbers();
     else if (option == "--resume-training")
       line.resume = true;
+    else if (option == "--profile")
+      line.profile = true;
     else if (option == "--keys")
       line.keys = true;
     else if (option == "--schema")

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iomanip>
 #include <iostream>
 #include <iterator>
@@ -28,11 +29,17 @@
 #include "data/atomic_file.hpp"
 #include "data/batch_loader.hpp"
 #include "data/bids_loader.hpp"
+#include "data/file_cases.hpp"
 #include "data/metadata_encoder.hpp"
 #include "data/slice_dataset.hpp"
 #include "data/split.hpp"
 #include "data/volume_io.hpp"
+#include "infer/detector.hpp"
+#include "infer/mirrored.hpp"
+#include "infer/patch_choice.hpp"
 #include "infer/predict.hpp"
+#include "infer/slice_classifier.hpp"
+#include "infer/uncertainty.hpp"
 #include "interop/plot_threshold.hpp"
 #include "interop/python_checkpoint.hpp"
 #include "interop/safetensors.hpp"
@@ -40,6 +47,7 @@
 #include "metric/classification.hpp"
 #include "metric/evaluation.hpp"
 #include "metric/keypoints.hpp"
+#include "metric/metric.hpp"
 #include "metric/results.hpp"
 #include "metric/threshold_analysis.hpp"
 #include "model/any_model.hpp"
@@ -49,15 +57,20 @@
 #include "postprocess/keypoints.hpp"
 #include "profile/profiler.hpp"
 #include "runtime.hpp"
+#include "train/bf16.hpp"
 #include "train/checkpoint.hpp"
+#include "train/film.hpp"
+#include "train/followed_samples.hpp"
 #include "train/log_files.hpp"
 #include "train/logger.hpp"
 #include "train/loggers.hpp"
 #include "train/optimizer.hpp"
+#include "train/sample_pictures.hpp"
 #include "train/scheduler.hpp"
 #include "train/tensorboard_logger.hpp"
 #include "train/trainer.hpp"
 #include "train/transfer.hpp"
+#include "uncertainty/write_maps.hpp"
 #include "version.hpp"
 
 namespace ivado {
@@ -102,6 +115,10 @@ template <class T>
 using IsLogger = std::bool_constant<Logger<T>>;
 template <class T>
 using IsExporter = std::bool_constant<Exporter<T>>;
+template <class T>
+using IsFilm = std::bool_constant<Film<T>>;
+template <class T>
+using IsDetector = std::bool_constant<Detector<T>>;
 
 template <class T>
 consteval void explain_loader() {
@@ -226,14 +243,16 @@ struct TestSummary {
   std::string predictions;                          ///< folder of the predictions
 };
 
-/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler, Logger and Exporter behind them in any order.
+/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler, Logger, Exporter, Film and Detector behind them
+/// in any order.
 ///
 /// @tparam DataLoader  where samples come from: `BidsLoader<Slices<Axis::axial>>`
 /// @tparam Augment     the chain of transforms: `Compose<Resample, CenterCrop, NormalizeInstance>`
 /// @tparam Model       an architecture of ivado or a torch::nn::Module
 /// @tparam LossFunction  what is minimised
 /// @tparam PostProc    what is done to a prediction: `PostProcess<Binarize>`
-/// @tparam Rest        by concept; the defaults are Adam, CosineAnnealing, NoProfiler, ConsoleLogger, NoExporter
+/// @tparam Rest        by concept; the defaults are Adam, CosineAnnealing, NoProfiler, ConsoleLogger, NoExporter, NoFilm,
+///                NoDetector
 ///
 /// What does not fit together does not compile, and says why in one sentence that begins with "ivado:".
 /// Example: examples/segment_2d.cpp
@@ -247,9 +266,10 @@ class Pipeline {
     detail::explain_postprocess<PostProc>();
     detail::explain_fit<DataLoader, Model>();
     detail::explain_task<Model, LossFunction>();
-    static_assert(((Optimizer<Rest> || Scheduler<Rest> || Profiler<Rest> || Logger<Rest> || Exporter<Rest>)&&...),
-                  "ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger "
-                  "and an Exporter; one of those given is none of them");
+    static_assert(((Optimizer<Rest> || Scheduler<Rest> || Profiler<Rest> || Logger<Rest> || Exporter<Rest> ||
+                    Film<Rest> || Detector<Rest>)&&...),
+                  "ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger, "
+                  "an Exporter, a Film and a Detector; one of those given is none of them");
     return true;
   }();
   static_assert(explained);
@@ -261,6 +281,9 @@ class Pipeline {
   using LoggerPolicy = typename detail::FirstPolicy<detail::IsLogger,
                                                     Loggers<ConsoleLogger, LogFiles, TensorBoardLogger>, Rest...>::type;
   using ExporterPolicy = typename detail::FirstPolicy<detail::IsExporter, NoExporter, Rest...>::type;
+  using FilmPolicy = typename detail::FirstPolicy<detail::IsFilm, NoFilm, Rest...>::type;
+  using DetectorPolicy = typename detail::FirstPolicy<detail::IsDetector, NoDetector, Rest...>::type;
+  static constexpr int dimension = DataLoader::dimension;  ///< spatial axes of a sample
   /// The whole configuration: ivadomed's tree, with the sections of this pipeline's policies.
   using Params = Configuration<SplitParams, typename Augment::Params, typename PostProc::Params>;
 
@@ -326,15 +349,19 @@ class Pipeline {
         traits_(traits()),
         task_(task()),
         loader_(make_loader()),
-        augment_(params_.transformation),
+        augment_(begin_cascade().transformation),
         postprocess_(params_.postprocessing) {
     (void)size_ranges(params_.evaluation_parameters.target_size, 1);  // refused now, not after hours
+    if (params_.uncertainty.is_on() && task_ == Task::classification)
+      throw usage_error("reading the configuration key uncertainty",
+                        "it is estimated of maps, and " + section_.name + " is a classifier",
+                        "set uncertainty.n_it to 0");
     std::error_code fault;
     std::filesystem::create_directories(params_.path_output, fault);
     if (!std::filesystem::is_directory(params_.path_output))
       throw usage_error("making the output folder " + params_.path_output, fault.message(),
                         "choose another path_output");
-    logger_.open(output(params_.log_file));
+    if (!params_.log_file.empty()) logger_.open(output(params_.log_file));
     logger_.info(std::string("ivado ") + version + ", seed " + std::to_string(params_.seed));
     for (const auto& note : runtime_.notes)
       note.starts_with("warning: ") ? logger_.warning(note.substr(9)) : logger_.info(note);
@@ -346,7 +373,11 @@ class Pipeline {
   ///
   /// The whole state of the training is in `checkpoint.safetensors` after each epoch.
   /// @param resume  go on with that state, bit for bit as if there had been no interruption, on the saved split
+  ///
+  /// What a killed run left half-written in the output folder is removed first.
   FitSummary train(bool resume = false) {
+    profiler_.enter(Phase::data);
+    for (const auto& folder : {std::string(), params_.model_name}) tidy(folder);
     auto [cases, split] = split_data(resume ? Command::test : Command::train,
                                      params_.loader_parameters.contrast_params.training_validation);
     write_split(output("split_datasets.json"), split, cases);
@@ -363,20 +394,28 @@ class Pipeline {
                        "look at the reasons in " + output("left_out.csv"));
     if (validation_set->size() == 0)
       logger_.warning("the validation set is empty: the best state is that of the lowest training loss");
+    profiler_.enter(Phase::training);
     auto net = make_net();
     start_from_trained(net);
     net.to(runtime_.device);
+    set_precision(net);
     logger_.info("model: " + std::to_string(value_count(net.trained())) + " trained values");
     const auto& training = params_.training_parameters;
     const auto epochs = static_cast<int>(training.training_time.num_epochs);
     const auto schedule = make_scheduler<SchedulerPolicy>(to_json(training.scheduler.lr_scheduler),
                                                           training.scheduler.initial_lr, epochs);
     auto optimizer = make_optimizer<OptimizerPolicy>(training.optimizer, net.trained());
-    BatchLoader<Set> batches(*training_set, batch_options(true));
+    BatchLoader<Set> batches(*training_set, training_batches(*training_set));
     std::unique_ptr<BatchLoader<Set>> validation;
     if (validation_set->size() > 0)
       validation = std::make_unique<BatchLoader<Set>>(*validation_set, batch_options(false));
     auto observer = make_observer(net, optimizer, epochs);
+    if (filmed_ > 0) observer.filmed.emplace(*validation_set, filmed_, params_.seed, filming);
+    if (ImageLogger<LoggerPolicy> && params_.debugging && task_ != Task::classification) {
+      const auto few = [](const Set& set) { return std::min<std::int64_t>(static_cast<std::int64_t>(set.size()), 8); };
+      observer.training.emplace(*training_set, few(*training_set), params_.seed, "showing training samples");
+      observer.validation.emplace(*validation_set, few(*validation_set), params_.seed, "showing validation samples");
+    }
     const FitOptions options{epochs,
                              static_cast<int>(training.training_time.early_stopping_patience),
                              training.training_time.early_stopping_epsilon,
@@ -390,8 +429,12 @@ class Pipeline {
       logger_.info("going on after epoch " + std::to_string(state.epochs.size()) + " of " + std::to_string(epochs));
     }
     if constexpr (EpochLogger<LoggerPolicy>) logger_.begin_training(static_cast<int>(state.epochs.size()));
+    if (observer.filmed)
+      film_.begin(output("gifs"), observer.filmed->scenes(), static_cast<std::int64_t>(state.epochs.size()));
     const FitSummary summary = fit(net, loss(), optimizer, schedule, profiler_, batches, validation.get(), options,
                                    observer, std::move(state));
+    profiler_.enter(Phase::post);
+    [[maybe_unused]] const auto scope = profiler_.scope(Unit::saving);
     save(net, output("final_model.safetensors"), summary.epochs.back());
     const nn::Weights best = read_safetensors(output("best_model.safetensors"));
     write_safetensors(package(".safetensors"), best);
@@ -412,6 +455,7 @@ class Pipeline {
   /// @param increment  distance of the thresholds
   /// @throws Error (data) if there are no weights or no validation images
   ThresholdResult analyse_thresholds(double increment) {
+    profiler_.enter(Phase::threshold);
     const bool is_classifier = task_ == Task::classification;
     ThresholdAnalysis analysis(increment, is_classifier ? ThresholdMetric::recall_specificity : ThresholdMetric::dice);
     nn::Weights weights = trained_weights();
@@ -457,28 +501,34 @@ class Pipeline {
   /// points gives the points of each heat map in `pred_masks/<image>_pred.csv` as well, with their distances to the true
   /// ones in `results_eval/keypoints.csv`.
   ///
+  /// With the section `uncertainty` each image is predicted `n_it` times; the mean is what is post-processed, written and
+  /// evaluated, and `pred_masks/<image>_soft`, `_unc-vox`, `_unc-iou`, `_unc-cv` and `_unc-avgUnc` (.nii.gz) are the maps.
+  ///
   /// The testing set is that of the training in the output folder (`split_datasets.json`), so that no image was
   /// trained on; without
   /// that file it is drawn as for a training.
   /// @throws Error (data) if there are no weights or no test images
   TestSummary test() {
+    profiler_.enter(Phase::test);
     nn::Weights weights = trained_weights();
     auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.testing);
     set_conditions(cases);
-    auto testing_set = make_set(chosen(cases, split.testing), Stage::testing);
-    if (testing_set->volumes() == 0)
+    std::vector<Case> testing = chosen(cases, split.testing);
+    if (testing.empty())
       throw data_error("testing", "no image is in the testing set",
                        "look at split_dataset and at " + output("left_out.csv"));
     auto net = trained_net(weights);
     TestSummary summary;
     summary.task = task_;
     std::filesystem::create_directories(output("results_eval"));
-    if (task_ == Task::classification) return test_classifier(net, *testing_set, std::move(summary));
+    for (const char* folder : {"pred_masks", "results_eval"}) tidy(folder);
+    if (task_ == Task::classification)
+      return test_classifier(net, *make_set(std::move(testing), Stage::testing), std::move(summary));
     summary.predictions = output("pred_masks");
     summary.csv = output("results_eval/evaluation_3Dmetrics.csv");
     std::filesystem::create_directories(summary.predictions);
     std::string table = "image_id,class,true,predicted,matched,mean_error_mm,median_error_mm\n";
-    predict_all(net, *testing_set, [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
+    const auto done = [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
       write_prediction(summary.predictions + "/" + one.id + "_pred.nii.gz", prediction, geometry);
       [[maybe_unused]] const auto scope = profiler_.scope(Unit::evaluation);
       const Array<float> truth = truth_of(one, geometry);
@@ -490,7 +540,8 @@ class Pipeline {
       if (evaluation.object_detection_metrics && task_ == Task::segmentation)
         write_painted(one, geometry, prediction, truth);
       if (task_ == Task::keypoints) score_points(one, geometry, prediction, truth, summary, table);
-    });
+    };
+    (void)predict_cases(net, std::move(testing), summary.predictions, done);
     std::sort(summary.rows.begin(), summary.rows.end(),
               [](const auto& a, const auto& b) { return a.image_id < b.image_id; });
     write_evaluation_csv(summary.csv, summary.rows);
@@ -516,48 +567,93 @@ class Pipeline {
   }
 
   /// Predicts every image of the data with the packaged model (or the best state) and writes
-  /// `pred_masks/<image>_class-<k>_pred.nii.gz`.
+  /// `pred_masks/<image>_class-<k>_pred.nii.gz`. With the section `uncertainty` of the mean of its runs, as `test` does.
   /// @return the paths that were written
   /// @throws Error (data) if there are no weights or no images
   std::vector<std::string> segment() {
-    nn::Weights weights = trained_weights();
+    profiler_.enter(Phase::test);
+    const nn::Weights weights = trained_weights();
     std::vector<Case> cases = cases_to_segment();
     if (cases.empty())
       throw data_error("segmenting", "there is no image of the contrasts asked for",
                        "look at contrast_params.testing and at " + output("left_out.csv"));
+    tidy("pred_masks");
+    return segment_cases(
+        weights, std::move(cases), output("pred_masks"),
+        [](const Case& one, std::int64_t c, bool is_flat) {
+          const std::string name = one.id + "_class-" + std::to_string(c) + "_pred";
+          std::vector<std::string> names{name + ".nii.gz"};
+          if (is_raster(one.images[one.reference]) && is_flat) names.push_back(name + ".png");
+          return names;
+        },
+        "_pred");
+  }
+
+  /// Predicts image files that need no BIDS folder, with the weights of a packaged model.
+  /// @param weights_path  of the package, a safetensors file
+  /// @param images        a multiple of the channels of the model: those of one case stand together, in their order
+  /// @param metadata      over that of each image's own sidecar, such as {"PixelSize": [0.1, 0.1]}
+  /// @param suffix        names the results, see `image_prediction_name`; they go to the output folder
+  /// @return the paths that were written
+  /// @throws Error (usage) if the number of images does not fit; (data) if one cannot be used
+  std::vector<std::string> segment_images(const std::string& weights_path, const std::vector<std::string>& images,
+                                          const Json& metadata, const std::string& suffix) {
+    const nn::Weights weights = read_trained(weights_path);
+    std::vector<Case> cases = cases_of_files(images);
+    for (auto& one : cases) one.metadata.update(metadata);
+    const std::int64_t count = classes();
+    return segment_cases(
+        weights, std::move(cases), params_.path_output,
+        [&](const Case& one, std::int64_t c, bool is_flat) {
+          return std::vector{image_prediction_name(one.images[one.reference], suffix, c, count, is_flat)};
+        },
+        suffix);
+  }
+
+  /// Films samples of the validation set in the next training: `gifs/<image>_slice<number>.gif` with a frame an epoch.
+  /// @param samples  so many, drawn by the seed; 0: none
+  /// @throws Error (usage) if the pipeline has no Film, the command is no training, or the model predicts no maps
+  void film(std::int64_t samples) {
+    const auto refuse = [](const std::string& found, const std::string& remedy) {
+      throw usage_error(filming, found, remedy);
+    };
+    if (samples > 0 && !FilmPolicy::is_available)
+      refuse("this program was built without animations", "build it with giflib (ivado::report), or leave --gif out");
+    if (samples > 0 && params_.command != Command::train)
+      refuse("the command is \"" + std::string(enum_name(params_.command)) + "\"", "--gif is for --train");
+    if (samples > 0 && task_ == Task::classification)
+      refuse("the model " + section_.name + " predicts no maps", "leave --gif out");
+    filmed_ = samples;
+  }
+
+  /// Segments with other patches of slices than the model's.
+  /// @throws Error (usage) if the choice does not apply, see `chosen_patches`
+  void choose_patches(const PatchChoice& choice) {
+    if (!choice.is_any()) return;
+    if (params_.command != Command::segment)
+      throw usage_error("reading the command line",
+                        "--no-patch and --overlap-2d are given, and the command is \"" +
+                            std::string(enum_name(params_.command)) + "\"",
+                        "they are for --segment");
+    (void)chosen_patches(patches(), choice, DataLoader::dimension);
+    patch_choice_ = choice;
+    loader_ = make_loader();
+  }
+
+  /// Predicts cases with the weights of a file, after post-processing; writes nothing.
+  /// @param cases  without labels, with the channels of the model
+  /// @param done   `done(case, geometry, prediction)` for each case, on the grid of its reference image
+  /// @throws Error (usage) if the model predicts no maps; (data) if weights or images cannot be read
+  template <class Done>
+  void predict_cases(std::vector<Case> cases, const std::string& weights_path, const Done& done) {
+    if (task_ != Task::segmentation)
+      throw usage_error("predicting with " + weights_path, section_.name + " gives no segmentation",
+                        "take a model of segmentation");
+    const nn::Weights weights = read_trained(weights_path);
     set_conditions(cases);
     auto set = make_set(std::move(cases), Stage::testing);
     auto net = trained_net(weights);
-    const std::string folder = output("pred_masks");
-    std::filesystem::create_directories(folder);
-    std::vector<std::string> written;
-    if (task_ == Task::classification) {
-      written.push_back(folder + "/classification.csv");
-      write_classification_csv(written.back(), classify_all(net, *set));
-      logger_.info("wrote " + written.back());
-      return written;
-    }
-    predict_all(net, *set, [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
-      for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c) {
-        written.push_back(folder + "/" + one.id + "_class-" + std::to_string(c) + "_pred.nii.gz");
-        write_volume(written.back(), prediction.voxels.view().select(0, c), geometry,
-                     prediction.is_mask ? StoredType::uint8 : StoredType::float32);
-        logger_.info("wrote " + written.back());
-        if (is_raster(one.images[one.reference]) && geometry.shape[2] == 1) {
-          written.push_back(folder + "/" + one.id + "_class-" + std::to_string(c) + "_pred.png");
-          write_image(written.back(), prediction.voxels.view().select(0, c), geometry,
-                      prediction.is_mask ? StoredType::uint8 : StoredType::float32);
-          logger_.info("wrote " + written.back());
-        }
-      }
-      if (task_ == Task::keypoints) {
-        written.push_back(folder + "/" + one.id + "_pred.csv");
-        write_keypoints(written.back(), find_keypoints(prediction.voxels.view(), geometry));
-        logger_.info("wrote " + written.back());
-      }
-    });
-    std::sort(written.begin(), written.end());
-    return written;
+    predict_all(net, *set, done);
   }
 
   /// Runs the command of the configuration.
@@ -578,6 +674,7 @@ class Pipeline {
         break;
     }
     if constexpr (requires { profiler_.print(std::cout); }) profiler_.print(std::cout);
+    if constexpr (requires { profiler_.write(std::string()); }) write_profile();
   }
 
   [[nodiscard]] const Params& params() const noexcept { return params_; }
@@ -589,30 +686,36 @@ class Pipeline {
     Json all = description();
     all.erase("training");
     all["model"].erase("overlap_weights");
+    all["model"].erase("mirror_axes");
     return detail::digest(all.dump());
   }
   /// What the numbers of a trained model depend on, key by key, and under "training" what its way there depends on.
   [[nodiscard]] Json description() const {
     const auto& training = params_.training_parameters;
-    return {{"model", to_json(section_)},
-            {"transformation", to_json(params_.transformation)},
-            {"loss", describe_loss(loss())},
-            {"axis", to_json(params_.loader_parameters.slice_axis)},
-            {"targets", to_json(params_.loader_parameters.target_suffix)},
-            {"multichannel", params_.loader_parameters.multichannel},
-            {"soft_gt", params_.loader_parameters.soft_gt},
-            {"seed", params_.seed},
-            {"training",
-             {{"optimizer", training.optimizer},
-              {"scheduler", to_json(training.scheduler)},
-              {"batch_size", training.batch_size},
-              {"gradient_clipping", training.gradient_clipping},
-              {"mixup_alpha", training.mixup_alpha.value_or(0)},
-              {"early_stopping_epsilon", training.training_time.early_stopping_epsilon},
-              {"num_epochs", training.training_time.num_epochs}}}};
+    Json out{{"model", to_json(section_)},
+             {"transformation", to_json(params_.transformation)},
+             {"loss", describe_loss(loss())},
+             {"axis", to_json(params_.loader_parameters.slice_axis)},
+             {"targets", to_json(params_.loader_parameters.target_suffix)},
+             {"multichannel", params_.loader_parameters.multichannel},
+             {"soft_gt", params_.loader_parameters.soft_gt},
+             {"seed", params_.seed},
+             {"training",
+              {{"optimizer", training.optimizer},
+               {"scheduler", to_json(training.scheduler)},
+               {"batch_size", training.batch_size},
+               {"gradient_clipping", training.gradient_clipping},
+               {"mixup_alpha", training.mixup_alpha.value_or(0)},
+               {"precision", training.precision.value},
+               {"early_stopping_epsilon", training.training_time.early_stopping_epsilon},
+               {"num_epochs", training.training_time.num_epochs}}}};
+    if (training.balance_samples.applied) out["training"]["balance_samples"] = training.balance_samples.type;
+    if (params_.loader_parameters.is_input_dropout) out["training"]["is_input_dropout"] = true;
+    return out;
   }
 
  private:
+  static constexpr const char* filming = "filming the training (--gif)";
   using Set = decltype(std::declval<const DataLoader&>().dataset(std::vector<Case>{}, std::declval<const Augment&>(),
                                                                  Stage::training, std::uint64_t{}));
 
@@ -622,6 +725,13 @@ class Pipeline {
   /// A file of the packaged model.
   [[nodiscard]] std::string package(const std::string& extension) const {
     return output(params_.model_name + "/" + params_.model_name + extension);
+  }
+
+  /// Removes what a killed run left half-written in a folder of the results, and says so.
+  void tidy(const std::string& folder) {
+    for (const auto& name : remove_abandoned(output(folder)))
+      logger_.info("removed what a killed run left half-written: " +
+                   output((std::filesystem::path(folder) / name).string()));
   }
 
   /// Writes the configuration to the output folder and the package.
@@ -669,6 +779,15 @@ class Pipeline {
     }
   }
 
+  /// What the profiler measured goes to a folder of its own for each command.
+  void write_profile() {
+    const std::string folder = output(params_.command == Command::train  ? "profile"
+                                      : params_.command == Command::test ? "profile_test"
+                                                                         : "profile_segment");
+    profiler_.write(folder);
+    if (std::filesystem::is_directory(folder)) logger_.info("profile: " + folder);
+  }
+
   // -- data
 
   std::pair<std::vector<Case>, Split> split_data(Command purpose, const std::vector<std::string>& contrasts) {
@@ -691,23 +810,63 @@ class Pipeline {
     return {std::move(cases), std::move(split)};
   }
 
+  /// True if a path of the data is a file that the loader reads itself, not an image to segment.
+  [[nodiscard]] static bool reads_file([[maybe_unused]] const std::string& path) {
+    if constexpr (requires { DataLoader::reads_file(path); }) return DataLoader::reads_file(path);
+    return false;
+  }
+
+  /// Predicts cases and writes each class to `folder` under the names that `names(case, class, whether the image
+  /// has one slice)` gives.
+  /// @param ending  of the name of a table, before ".csv"
+  template <class Names>
+  std::vector<std::string> segment_cases(const nn::Weights& weights, std::vector<Case> cases, const std::string& folder,
+                                         const Names& names, const std::string& ending) {
+    set_conditions(cases);
+    auto net = trained_net(weights);
+    std::filesystem::create_directories(folder);
+    std::vector<std::string> written;
+    const auto next = [&](const std::string& name) -> const std::string& {
+      written.push_back((std::filesystem::path(folder) / name).string());
+      logger_.info("writing " + written.back());
+      return written.back();
+    };
+    if (task_ == Task::classification) {
+      write_classification_csv(next("classification.csv"),
+                               classify_all(net, *make_set(std::move(cases), Stage::testing)));
+      return written;
+    }
+    const auto done = [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
+      for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c)
+        for (const auto& name : names(one, c, geometry.shape[2] == 1))
+          write_image(next(name), prediction.voxels.view().select(0, c), geometry,
+                      prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+      if (task_ == Task::keypoints)
+        write_keypoints(next(one.id + ending + ".csv"), find_keypoints(prediction.voxels.view(), geometry));
+    };
+    const std::vector<std::string> maps = predict_cases(net, std::move(cases), folder, done);
+    written.insert(written.end(), maps.begin(), maps.end());
+    std::sort(written.begin(), written.end());
+    return written;
+  }
+
+  /// Image files as cases: as many for each as the model has channels.
+  [[nodiscard]] std::vector<Case> cases_of_files(const std::vector<std::string>& files) const {
+    return make_cases_of_files(files, channels(), params_.loader_parameters.contrast_params.testing);
+  }
+
   std::vector<Case> cases_to_segment() {
     [[maybe_unused]] const auto scope = profiler_.scope(Unit::index);
     std::vector<Case> cases;
     auto loader_parameters = params_.loader_parameters;
     auto& roots = loader_parameters.path_data.values;
-    for (const auto& path : roots) {
-      if constexpr (requires { DataLoader::reads_files; }) break;
-      if (std::filesystem::is_directory(path) || !std::filesystem::exists(path)) continue;
-      const std::string file = std::filesystem::path(path).filename().string();
-      cases.push_back({file.substr(0, file.find('.')), {}, {path}, {}, {}, {}, Json::object()});
-    }
-    if constexpr (!requires { DataLoader::reads_files; })
-      std::erase_if(roots, [](const std::string& path) { return std::filesystem::is_regular_file(path); });
-    if (!cases.empty() && channels() > 1)
-      throw usage_error("segmenting " + cases.front().images.front(),
-                        "the model takes " + std::to_string(channels()) + " channels, one file was given",
-                        "give a BIDS folder with all contrasts");
+    const auto is_image = [](const std::string& path) {
+      return !reads_file(path) && std::filesystem::is_regular_file(path);
+    };
+    std::vector<std::string> files;
+    std::copy_if(roots.begin(), roots.end(), std::back_inserter(files), is_image);
+    cases = cases_of_files(files);
+    std::erase_if(roots, is_image);
     if (!roots.empty()) {
       LeftOutList left_out;
       auto found = make_loader(loader_parameters).cases(false, loader_parameters.contrast_params.testing, left_out);
@@ -741,6 +900,7 @@ class Pipeline {
   }
 
   [[nodiscard]] std::unique_ptr<Set> make_set(std::vector<Case> cases, Stage stage) {
+    add_boxes(cases);
     [[maybe_unused]] const auto scope = profiler_.scope(Unit::data);
     auto set = std::unique_ptr<Set>(new Set(loader_.dataset(std::move(cases), augment_, stage, params_.seed)));
     for (const auto& warning : set->warnings()) logger_.warning(warning);
@@ -748,9 +908,48 @@ class Pipeline {
     return set;
   }
 
+  /// Puts BoundingBoxCrop into the chain of a cascade.
+  [[nodiscard]] const Params& begin_cascade() {
+    if (params_.object_detection_params.object_detection_path)
+      params_.transformation =
+          detail::with_box_crop(params_.transformation, dimension == 2 ? section_.length_2D : section_.length_3D,
+                                dimension == 2 ? section_.stride_2D : section_.stride_3D);
+    return params_;
+  }
+  /// The boxes of a cascade, from the output folder or the detector.
+  void add_boxes(std::vector<Case>& cases) {
+    const auto& detection = params_.object_detection_params;
+    if (!detection.object_detection_path || cases.empty()) return;
+    [[maybe_unused]] const auto scope = profiler_.scope(Unit::inference);
+    const std::string path = output("bounding_boxes.json");
+    const auto found = detail::add_boxes(DetectorPolicy{}, path, detection, params_.loader_parameters.slice_axis,
+                                         params_.loader_parameters, runtime_, cases);
+    logger_.info("boxes: " + std::to_string(found.looked_at) + " images looked at by " +
+                 *detection.object_detection_path + ", " + std::to_string(found.known) + " known from " + path);
+    for (const auto& id : found.not_found)
+      logger_.warning("the detector finds no object in " + id + ": the whole image is taken");
+  }
+
   [[nodiscard]] BatchOptions batch_options(bool shuffle) const {
-    return {static_cast<std::size_t>(params_.training_parameters.batch_size), shuffle, params_.seed,
-            params_.loader_parameters.workers, params_.loader_parameters.prefetch};
+    const std::int64_t size = patch_choice_.no_patch ? 1 : params_.training_parameters.batch_size;  // of any shape
+    return {static_cast<std::size_t>(size), shuffle, params_.seed, params_.loader_parameters.workers,
+            params_.loader_parameters.prefetch};
+  }
+
+  /// How the training set is loaded: shuffled, or drawn by weight where the configuration says so.
+  [[nodiscard]] BatchOptions training_batches(const Set& training) {
+    BatchOptions options = batch_options(true);
+    const auto& balance = params_.training_parameters.balance_samples;
+    if (!balance.applied) return options;
+    if constexpr (requires { balance_samples(training, balance.type); }) {
+      options.balanced = balance_samples(training, balance.type);
+      logger_.info("samples drawn so that each kind is seen as often: " + options.balanced->describe());
+      if (options.balanced->kinds() < 2) logger_.warning("balance_samples: all samples are of one kind");
+    } else {
+      throw usage_error("reading the configuration key training_parameters.balance_samples.applied",
+                        "the data set of this program does not know the kinds of its samples", "set it to false");
+    }
+    return options;
   }
 
   /// The labels of a case as [class, i, j, k], 0 or 1 unless labels are soft.
@@ -789,14 +988,19 @@ class Pipeline {
            (traits_.condition == ConditionKind::any && section_.metadata.has_value());
   }
 
+  /// The patches that the model was made for.
+  [[nodiscard]] PatchSize patches() const {
+    return DataLoader::dimension == 2 ? PatchSize{section_.length_2D, section_.stride_2D}
+                                      : PatchSize{section_.length_3D, section_.stride_3D};
+  }
   /// The loader, told what the model needs.
   [[nodiscard]] DataLoader make_loader() const { return make_loader(params_.loader_parameters); }
   [[nodiscard]] DataLoader make_loader(const typename DataLoader::Params& parameters) const {
     if constexpr (std::constructible_from<DataLoader, const typename DataLoader::Params&, ModelNeeds>) {
       ModelNeeds needs;
-      needs.patches = DataLoader::dimension == 2 ? PatchSize{section_.length_2D, section_.stride_2D}
-                                                 : PatchSize{section_.length_3D, section_.stride_3D};
+      needs.patches = chosen_patches(patches(), patch_choice_, DataLoader::dimension);
       needs.image_labels = task_ == Task::classification;
+      needs.keep_slice = slice_filter(parameters);
       needs.missing_contrasts = traits_.condition == ConditionKind::presence;
       if (needs.missing_contrasts) {
         needs.channels = contrasts();
@@ -808,6 +1012,20 @@ class Pipeline {
       return DataLoader(parameters, needs);
     } else {
       return DataLoader(parameters);
+    }
+  }
+  /// The classifier that slices must pass, where the configuration names one.
+  /// @throws Error as `SliceClassifier`; (usage) if this program reads no classifiers
+  [[nodiscard]] std::function<bool(const Sample&)> slice_filter(const LoaderParameters& parameters) const {
+    const auto& filter = parameters.slice_filter_params;
+    if (!filter.filter_classification || DataLoader::dimension == 3) return {};
+    if constexpr (Architecture<Model> && Model::dimension == 2) {
+      auto classifier = std::make_shared<SliceClassifier<Model, Augment>>(*filter.classifier_path, runtime_.device);
+      return [classifier](const Sample& slice) { return (*classifier)(slice); };
+    } else {
+      throw usage_error("reading the configuration key loader_parameters.slice_filter_params.filter_classification",
+                        "the model of this program is no architecture of ivado, and it reads no other",
+                        "set it to false, or use the general program");
     }
   }
   /// The contrasts of a HeMIS model, one a channel.
@@ -857,6 +1075,26 @@ class Pipeline {
     return read_weights(path);
   }
 
+  /// The number type of the convolutions while training.
+  /// @throws Error (usage) if bf16 is asked for, and this machine or the model has no use for it
+  template <class AnyNet>
+  void set_precision(AnyNet& net) {
+    if (params_.training_parameters.precision.value == "float32") return;
+    if (!runtime_.device.is_cpu())
+      throw usage_error("training in bf16", "it is for processors, and this training runs on " + runtime_.device.str(),
+                        "set training_parameters.precision to \"float32\"");
+    if constexpr (requires { net.convolve_in(at::kBFloat16); }) {
+      const Bf16Trial trial = try_bf16(DataLoader::dimension);
+      require_bf16(trial);
+      net.convolve_in(at::kBFloat16);
+      logger_.info(detail::text("convolutions in bf16: on this machine ", detail::fixed(1 / trial.time_ratio, 2),
+                                " times as fast as in float32, off by ", detail::fixed(100 * trial.error, 2), " %"));
+    } else {
+      throw usage_error("training in bf16", "a torch::nn::Module computes in the number type that it was written for",
+                        "set training_parameters.precision to \"float32\"");
+    }
+  }
+
   /// Transfer learning, where the configuration asks for it.
   template <class AnyNet>
   void start_from_trained(AnyNet& net) {
@@ -895,7 +1133,12 @@ class Pipeline {
     if (!std::filesystem::exists(weights_path_))
       throw data_error("loading the model", output("best_model.safetensors") + " does not exist",
                        "train first, or name the folder of a training with -po");
-    nn::Weights weights = read_safetensors(weights_path_);
+    return read_trained(weights_path_);
+  }
+  /// The weights of a file and the encoder of the metadata in them.
+  [[nodiscard]] nn::Weights read_trained(const std::string& path) {
+    weights_path_ = path;
+    nn::Weights weights = path.ends_with(".safetensors") ? read_safetensors(path) : read_weights(path);
     if (const auto said = weights.metadata.find("condition"); said != weights.metadata.end())
       encoder_ = MetadataEncoder::from_json(Json::parse(said->second));
     else if (takes_metadata())
@@ -950,12 +1193,25 @@ class Pipeline {
     AnyNet& net;
     Optimiser& optimizer;
     int epochs;
+    StandardMetrics metrics{Dice{}, {}, Precision{}, Recall{}, Specificity{}, IntersectionOverUnion{}, Accuracy{}};
+    std::optional<FollowedSamples<Set>> filmed{};
+    std::optional<FollowedSamples<Set>> training{};  // shown by the logger
+    std::optional<FollowedSamples<Set>> validation{};
 
+    void on_validation(const at::Tensor& prediction, const at::Tensor& truth) {
+      if (prediction.sizes() != truth.sizes()) return;  // a loss of the user's may compare what metrics cannot
+      for (std::int64_t i = 0; i < prediction.size(0); ++i) {
+        const Array<float> predicted = element(prediction, i);
+        const Array<float> expected = element(truth, i);
+        metrics.add(predicted.view(), expected.view());
+      }
+    }
     void on_batch(const EpochSummary& epoch, std::int64_t done, std::int64_t total, double loss) {
       pipeline.logger_.progress("epoch " + std::to_string(epoch.epoch) + "/" + std::to_string(epochs), done, total,
                                 training_note(loss, epoch.seconds > 0 ? epoch.waiting_s / epoch.seconds : 0));
     }
     void on_epoch(const EpochSummary& epoch) {
+      [[maybe_unused]] const auto scope = pipeline.profiler_.scope(Unit::saving);
       if (epoch.is_best) pipeline.save(net, pipeline.output("best_model.safetensors"), epoch);
       const bool validated = !std::isnan(epoch.validation_loss);
       pipeline.logger_.info("epoch " + std::to_string(epoch.epoch) + "/" + std::to_string(epochs) + "  train loss " +
@@ -964,11 +1220,18 @@ class Pipeline {
                             "  lr " + detail::text(epoch.learning_rate) + "  " + detail::fixed(epoch.seconds, 1) +
                             " s, " + detail::fixed(epoch.seconds > 0 ? 100 * epoch.waiting_s / epoch.seconds : 0, 1) +
                             " % waiting for data" + (epoch.is_best ? "  (best)" : ""));
-      if constexpr (EpochLogger<LoggerPolicy>)
-        pipeline.logger_.epoch({epoch.epoch, epoch.learning_rate, epoch.training_loss, epoch.validation_loss,
-                                epoch.seconds, epoch.waiting_s, epoch.is_best});
+      if constexpr (EpochLogger<LoggerPolicy>) {
+        EpochRecord record{epoch.epoch,   epoch.learning_rate, epoch.training_loss, epoch.validation_loss,
+                           epoch.seconds, epoch.waiting_s,     epoch.is_best};
+        if (metrics.samples() > 0)
+          for (const auto& one : metrics.means()) record.values.emplace_back(one.name, one.mean);
+        pipeline.logger_.epoch(record);
+      }
+      metrics.reset();
+      pipeline.show(*this, epoch.epoch);
     }
     void on_state(const TrainingState& state) {
+      [[maybe_unused]] const auto scope = pipeline.profiler_.scope(Unit::saving);
       save_checkpoint(pipeline.output("checkpoint.safetensors"), net, optimizer, state, pipeline.description());
     }
   };
@@ -977,20 +1240,74 @@ class Pipeline {
     return {*this, net, optimizer, epochs};
   }
 
+  /// The pictures of an epoch: a frame of each animation, and mosaics for the logger.
+  template <class AnyObserver>
+  void show(AnyObserver& observer, int epoch) {
+    if (observer.filmed) {
+      observer.filmed->predict(observer.net, epoch, runtime_.device, [&](std::size_t i, const ShownSlice& slice) {
+        const Array<float> prediction = any_class(slice.prediction);
+        film_.add(static_cast<std::int64_t>(i), epoch, slice.image.view(), prediction.view(), observer.filmed->axis());
+      });
+      film_.write();
+    }
+    if constexpr (ImageLogger<LoggerPolicy>)
+      for (auto* shown : {&observer.training, &observer.validation})
+        if (*shown) {
+          SamplePictures pictures((*shown)->axis());
+          (*shown)->predict(observer.net, epoch, runtime_.device,
+                            [&](std::size_t, const ShownSlice& slice) { pictures.add(slice); });
+          pictures.write(logger_, shown == &observer.training ? "Train" : "Validation", epoch);
+        }
+  }
+
   // -- testing
 
   template <class AnyNet, class Done>
   void predict_all(AnyNet& net, const Set& set, const Done& done, bool postprocessed = true) {
+    Mirrored views(net, section_.mirror_axes);
     predict(
-        net, set, augment_, batch_options(false), classes(),
-        section_.overlap_weights.value == "gaussian" ? OverlapWeights::gaussian : OverlapWeights::average,
-        runtime_.device, profiler_,
+        views, set, augment_, batch_options(false), classes(), overlap_weights(), runtime_.device, profiler_,
         [&](std::size_t volume, Prediction prediction) {
           [[maybe_unused]] const auto scope = profiler_.scope(Unit::postprocessing);
           if (postprocessed) postprocess_(prediction);
           done(set.case_of(volume), set.geometry_of(volume), prediction);
         },
         [&](std::int64_t batch, std::int64_t batches) { logger_.progress("predicting", batch, batches, {}); });
+  }
+
+  [[nodiscard]] OverlapWeights overlap_weights() const {
+    return section_.overlap_weights.value == "gaussian" ? OverlapWeights::gaussian : OverlapWeights::average;
+  }
+  /// Predicts cases once, or with the section `uncertainty` several times, and then writes the maps to a folder.
+  /// @return the paths of the maps
+  template <class AnyNet, class Done>
+  std::vector<std::string> predict_cases(AnyNet& net, std::vector<Case> cases, const std::string& folder,
+                                         const Done& done) {
+    const Uncertainty& how = params_.uncertainty;
+    std::vector<std::string> written;
+    if (!how.is_on()) {
+      if (how.epistemic || how.aleatoric || how.n_it > 0)
+        logger_.warning("uncertainty is not estimated: it takes n_it of at least 2, and epistemic or aleatoric");
+      predict_all(net, *make_set(std::move(cases), Stage::testing), done);
+      return written;
+    }
+    const auto set_of = [&](const Case& one, Stage stage, std::uint64_t seed) {
+      return std::unique_ptr<Set>(new Set(loader_.dataset({one}, augment_, stage, seed)));
+    };
+    const auto finish = [&](const Case& one, const Geometry& geometry, const UncertaintyMaps& maps) {
+      for (auto& path : write_uncertainty_maps(folder + "/" + one.id, maps, geometry))
+        written.push_back(std::move(path));
+      Prediction prediction{maps.soft.clone(), geometry.spacing_mm(), false, &maps};
+      postprocess_(prediction);
+      done(one, geometry, prediction);
+    };
+    Mirrored views(net, section_.mirror_axes);
+    estimate_uncertainties(
+        views, cases, set_of, augment_, batch_options(false), classes(), overlap_weights(), runtime_.device, profiler_,
+        how, params_.path_output, finish, [&](const std::string& warning) { logger_.warning(warning); },
+        [&](std::int64_t runs, std::int64_t all) { logger_.progress("predicting", runs, all, {}); });
+    logger_.info("uncertainty: maps of " + std::to_string(how.n_it) + " predictions of each image in " + folder);
+    return written;
   }
 
   /// The probabilities and the truth of every sample.
@@ -1083,6 +1400,9 @@ class Pipeline {
   Task task_;
   std::optional<MetadataEncoder> encoder_;  // of the condition, where the model takes metadata
   std::string weights_path_;
+  PatchChoice patch_choice_;
+  std::int64_t filmed_ = 0;  // samples
+  [[no_unique_address]] FilmPolicy film_;
   DataLoader loader_;
   Augment augment_;
   PostProc postprocess_;
@@ -1132,6 +1452,15 @@ int main(int argc, char** argv, std::string_view configuration = {}) {
     options.gpu_ids = params.gpu_ids;
     for (const auto& warning : warnings) std::cerr << warning << "\n";
     Experiment experiment(std::move(params), start_runtime(options));
+    if (line.profile) {
+      if constexpr (requires { experiment.profiler().record(); })
+        experiment.profiler().record();
+      else
+        throw usage_error("starting", "--profile is given, and this program was compiled without it",
+                          "name profile::select<profile::level::system> among the policies of its Pipeline");
+    }
+    experiment.film(line.gif);
+    experiment.choose_patches(line.patches);
     experiment.run(line.threshold_increment, line.resume);
     return 0;
   } catch (const Error& error) {

@@ -1,5 +1,5 @@
-// expect: ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger and an
-// Exporter; one of those given is none of them
+// expect: ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger, an
+// Exporter, a Film and a Detector; one of those given is none of them
 #include <ivado/ivado.hpp>
 
 struct Stranger {};

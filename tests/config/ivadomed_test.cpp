@@ -274,7 +274,7 @@ TEST_CASE("Keys without effect are gathered for one warning") {
   })"));
   CHECK(keys == std::vector<std::string>{"wandb", "loader_parameters.bids_config",
                                          "loader_parameters.contrast_params.contrast_lst",
-                                         "evaluation_parameters.targetSize", "Countception.use_logits", "debugging"});
+                                         "evaluation_parameters.targetSize", "Countception.use_logits"});
   const std::string warning = warning_without_effect(keys);
   CHECK_THAT(warning, Contains("without effect") && Contains("wandb, loader_parameters.bids_config"));
   CHECK(warning.find('\n') == std::string::npos);

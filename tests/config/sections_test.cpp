@@ -167,24 +167,15 @@ TEST_CASE("Values of the sections are read as they stand") {
   CHECK_FALSE(c.resnet18.has_value());
 }
 
-TEST_CASE("A key of a part that is not built names the part") {
-  const auto wrong = GENERATE(values<Case>({
-      {"object_detection_params.object_detection_path", "\"detector\"", "cascade"},
-      {"loader_parameters.slice_filter_params.filter_classification", "true", "classifier"},
-      {"loader_parameters.slice_filter_params.classifier_path", "\"model.pt\"", "classifier"},
-      {"loader_parameters.is_input_dropout", "true", "dropout of input channels"},
-      {"loader_parameters.target_suffix", "[[\"_seg-a\", \"_seg-b\"]]", "several raters"},
-      {"training_parameters.balance_samples.applied", "true", "balancing"},
-      {"default_model.ram", "true", "HDF5"},
-      {"default_model.path_hdf5", "\"samples.hdf5\"", "HDF5"},
-      {"default_model.csv_path", "\"samples.csv\"", "HDF5"},
-      {"uncertainty.epistemic", "true", "uncertainty"},
-      {"uncertainty.aleatoric", "true", "uncertainty"},
-  }));
-  INFO(wrong.path);
-  CHECK_THROWS_WITH(read(wrong.path, wrong.value), Contains(std::string("configuration key ") + wrong.path + ":") &&
-                                                       Contains("does not exist in ivado yet") &&
-                                                       Contains(wrong.words));
+TEST_CASE("Keys of ivadomed's HDF5 file are no error, and the warning says what to do instead") {
+  const Json user = Json::parse(
+      R"({"HeMISUnet": {"applied": true, "path_hdf5": "samples.hdf5", "csv_path": "samples.csv", "ram": true}})");
+  const auto silent = check_keys<Configuration<>>(user);
+  CHECK(silent == std::vector<std::string>{"HeMISUnet.path_hdf5", "HeMISUnet.csv_path", "HeMISUnet.ram"});
+  CHECK_THAT(warning_without_effect(silent),
+             Contains("HeMISUnet.path_hdf5") && Contains("ivado pack") && Contains("loader_parameters.path_data"));
+  CHECK_THAT(warning_without_effect({"HeMISUnet.ram"}), !Contains("ivado pack"));
+  CHECK_NOTHROW(configuration_of(complete_configuration(user)));
 }
 
 TEST_CASE("Every model and schedule of ivadomed is taken by name, and so are ivado's own") {
@@ -246,8 +237,7 @@ TEST_CASE("The section of a model must say whether it is applied, and its values
   };
   CHECK_NOTHROW(section(R"({"applied": true, "attention": true, "film_layers": [0, 1], "length_3D": [1, 2, 3]})"));
   CHECK_NOTHROW(section(R"({"applied": false, "ram": true})"));
-  CHECK_THROWS_WITH(section(R"({"applied": true, "ram": true})"),
-                    Contains(name + ".ram:") && Contains("does not exist in ivado yet"));
+  CHECK_NOTHROW(section(R"({"applied": true, "ram": true})"));
   CHECK_THROWS_WITH(section(R"({"applied": true, "depth": 0})"), Contains(name + ".depth") && Contains(">= 1"));
   CHECK_THROWS_WITH(read(name + ".n_filters", "3"), Contains(name + ".applied:") && Contains("it is missing"));
   CHECK_THROWS_WITH(section(R"({"applied": false, "n_filtres": 3})"),
@@ -305,6 +295,8 @@ TEST_CASE("Values outside their limits and of wrong types are errors with their 
       {"default_model.missing_probability", "1.5", "in [0, 1]"},
       {"default_model.missing_probability_growth", "0", "> 0"},
       {"default_model.length_3D", "[32, 0, 16]", ">= 1"},
+      {"default_model.mirror_axes", "[0, 3]", "in [0, 2]"},
+      {"default_model.mirror_axes", "[1, 1]", "each axis once"},
       {"uncertainty.n_it", "-1", ">= 0"},
       {"evaluation_parameters.keypoints", "\"yes\"", "true or false"},
       {"evaluation_parameters.keypoint_distance_mm", "0", "> 0"},
@@ -313,6 +305,21 @@ TEST_CASE("Values outside their limits and of wrong types are errors with their 
   INFO(wrong.path);
   CHECK_THROWS_WITH(read(wrong.path, wrong.value),
                     Contains(std::string("configuration key ") + wrong.path) && Contains(wrong.words));
+}
+
+TEST_CASE("Uncertainty is on with at least two predictions and something random about them") {
+  const auto section = [](const char* text) {
+    return configuration_of(complete_configuration(Json{{"uncertainty", Json::parse(text)}})).uncertainty;
+  };
+  CHECK_FALSE(section("{}").is_on());
+  CHECK_FALSE(section(R"({"epistemic": true})").is_on());
+  CHECK_FALSE(section(R"({"n_it": 20})").is_on());
+  CHECK_FALSE(section(R"({"n_it": 1})").is_on());
+  CHECK(section(R"({"epistemic": true, "n_it": 2})").is_on());
+  CHECK(section(R"({"aleatoric": true, "n_it": 20})").is_on());
+  for (const char* alone : {R"({"epistemic": true, "n_it": 1})", R"({"aleatoric": true, "n_it": 1})"})
+    CHECK_THROWS_WITH(section(alone), Contains("uncertainty.n_it") &&
+                                          Contains("a single prediction agrees with itself") && Contains("at least 2"));
 }
 
 TEST_CASE("A loss without a name, and a draw of subjects with unequal lists, are errors") {

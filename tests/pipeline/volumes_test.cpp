@@ -22,7 +22,8 @@ constexpr std::string_view numbers = R"({
   "split_dataset": {"train_fraction": 0.5, "test_fraction": 0.25},
   "training_parameters": {"batch_size": 2, "training_time": {"num_epochs": 2}, "scheduler": {"initial_lr": 0.01}},
   "Modified3DUNet": {
-    "applied": true, "n_filters": 4, "length_3D": [32, 32, 32], "stride_3D": [16, 24, 32], "overlap_weights": "gaussian"
+    "applied": true, "n_filters": 4, "length_3D": [32, 32, 32], "stride_3D": [16, 24, 32], "overlap_weights": "gaussian",
+    "mirror_axes": [0]
   },
   "transformation": {
     "Resample": {"hspace": 2, "wspace": 2, "dspace": 2}, "CenterCrop": {"size": [40, 40, 32]}, "NormalizeInstance": {}

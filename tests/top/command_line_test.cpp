@@ -67,3 +67,22 @@ TEST_CASE("The usage names every option that is read", "[unit]") {
         "--thr-increment", "--threads", "--workers", "--seed", "--keys", "--schema", "--version", "-h,", "--help"})
     CHECK_THAT(out.str(), Contains(option));
 }
+
+TEST_CASE("Animations and other patches are asked for with numbers", "[unit]") {
+  CHECK(parse({}).gif == 0);
+  CHECK(parse({"-g", "3"}).gif == 3);
+  CHECK(parse({"--gif", "0"}).gif == 0);
+  CHECK_THROWS_WITH(parse({"--gif", "few"}), Contains("--gif few"));
+  CHECK_FALSE(parse({"--segment"}).patches.is_any());
+  CHECK(parse({"--no-patch"}).patches.no_patch);
+  const CommandLine line = parse({"--overlap-2d", "48", "16", "--segment"});
+  CHECK(line.patches.overlap_xy == std::array<std::int64_t, 2>{48, 16});
+  CHECK(line.command == Command::segment);
+  CHECK_THROWS_WITH(parse({"--overlap-2d", "48"}), Contains("--overlap-2d needs two values"));
+  CHECK_THROWS_WITH(parse({"--overlap-2d", "48", "--segment"}), Contains("--overlap-2d needs two values"));
+  CHECK_THROWS_WITH(parse({"--overlap-2d", "48", "x"}), Contains("--overlap-2d 48 x"));
+  std::ostringstream out;
+  print_usage(out, "program");
+  for (const char* option : {"-g,", "--gif", "--no-patch", "--overlap-2d", "--resume-training"})
+    CHECK_THAT(out.str(), Contains(option));
+}

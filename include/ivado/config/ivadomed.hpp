@@ -330,12 +330,18 @@ template <Reflected Whole = Configuration<>>
                     is_one ? "there is no such key" : "there are no such keys", hints.empty() ? hints : hints + "?");
 }
 
-/// The one warning about keys without effect; empty where there is none.
+/// The one warning about keys without effect; empty where there is none. Where one named ivadomed's HDF5 file, it says
+/// what to do instead.
 [[nodiscard]] inline std::string warning_without_effect(const std::vector<std::string>& keys) {
   if (keys.empty()) return {};
   std::string all;
   for (const auto& key : keys) all += (all.empty() ? "" : ", ") + key;
-  return "warning: valid in ivadomed, without effect in ivado: " + all;
+  const bool names_hdf5 =
+      std::any_of(keys.begin(), keys.end(), [](const auto& key) { return key.ends_with(".path_hdf5"); });
+  return "warning: valid in ivadomed, without effect in ivado: " + all +
+         (names_hdf5 ? "; to train from one HDF5 file, make it with ivado pack (or take that of ivadomed) and name it "
+                       "with -pd or as loader_parameters.path_data"
+                     : "");
 }
 
 /// The name of a stage in `dataset_type`.

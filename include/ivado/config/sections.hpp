@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -130,11 +131,20 @@ struct TargetSuffixes {
     for (const auto& raters : raters_by_class) out.push_back(raters.front());
     return out;
   }
-  /// True if a class has more than one rater.
-  [[nodiscard]] bool has_several_raters() const noexcept {
-    return std::any_of(raters_by_class.begin(), raters_by_class.end(),
-                       [](const auto& raters) { return raters.size() > 1; });
+  /// The endings of all files: class by class, and in each rater by rater.
+  [[nodiscard]] std::vector<std::string> all() const {
+    std::vector<std::string> out;
+    for (const auto& raters : raters_by_class) out.insert(out.end(), raters.begin(), raters.end());
+    return out;
   }
+  /// Number of raters of the class that has most; 1 where there is no class.
+  [[nodiscard]] std::size_t raters() const noexcept {
+    std::size_t most = 1;
+    for (const auto& raters : raters_by_class) most = std::max(most, raters.size());
+    return most;
+  }
+  /// True if a class has more than one rater.
+  [[nodiscard]] bool has_several_raters() const noexcept { return raters() > 1; }
 
   /// @throws Error (usage) if it is not a list of text or of lists of text, or names an empty list or text
   static TargetSuffixes from_json(const Json& json, const std::string& path) {
@@ -194,7 +204,8 @@ struct General {
         field<"path_output", &General::path_output>("folder of all results; made if it is not there"),
         field<"model_name", &General::model_name>(
             "name of the packaged model: of its folder in path_output and of the files in it"),
-        field<"debugging", &General::debugging>("print more about the configuration and the training", no_effect()),
+        field<"debugging", &General::debugging>(
+            "keep pictures of a few samples and their predictions for TensorBoard, each epoch"),
         field<"log_file", &General::log_file>("name of the text log in path_output"),
         field<"seed", &General::seed>(
             "seed of augmentation, shuffling, dropout and initial weights; the split has split_dataset.random_seed"),
@@ -234,7 +245,7 @@ struct ObjectDetectionParams {
   static constexpr auto fields() {
     return ivado::fields(
         field<"object_detection_path", &ObjectDetectionParams::object_detection_path>(
-            "folder of the detector's packaged model; null: no detector", missing("the cascade behind a detector")),
+            "folder of the packaged model that finds the object; images are cropped to its box. null: no detector"),
         field<"safety_factor", &ObjectDetectionParams::safety_factor>(
             "factors on the extents of the detected box along H, W and D", above(0)),
         field<"gpu_ids", &ObjectDetectionParams::gpu_ids>("added by ivadomed to the copy of the file it saves",
@@ -329,9 +340,16 @@ struct SliceFilterParams {
         field<"filter_empty_input", &SliceFilterParams::filter_empty_input>(
             "leave out slices in which at least one channel is constant"),
         field<"filter_classification", &SliceFilterParams::filter_classification>(
-            "leave out slices that a trained classifier rejects", missing("the slice filter by a trained classifier")),
+            "leave out slices in which a trained classifier gives no class a probability of at least 0.5"),
         field<"classifier_path", &SliceFilterParams::classifier_path>(
-            "file of that classifier", missing("the slice filter by a trained classifier")));
+            "folder of the packaged model of that classifier, trained by ivado"));
+  }
+  /// @throws Error (usage) if slices are to be filtered by a classifier, and there is none
+  void check(const std::string& path) const {
+    if (filter_classification && !classifier_path)
+      throw usage_error("reading the configuration key " + detail::join_path(path, "classifier_path"),
+                        "it is not given, and filter_classification is true",
+                        "name the folder of the classifier's packaged model");
   }
 };
 
@@ -380,7 +398,8 @@ struct LoaderParameters {
 
   static constexpr auto fields() {
     return ivado::fields(
-        field<"path_data", &LoaderParameters::path_data>("root folders of the BIDS data sets; all are used together"),
+        field<"path_data", &LoaderParameters::path_data>(
+            "root folders of the BIDS data sets, or HDF5 files of ivado pack; all are used together"),
         field<"bids_config", &LoaderParameters::bids_config>(
             "entity patterns for pybids; ivado knows the entities of images itself", no_effect()),
         field<"bids_validate", &LoaderParameters::bids_validate>(
@@ -389,7 +408,8 @@ struct LoaderParameters {
             "draws of participants; where there is one, all others are left out"),
         field<"target_suffix", &LoaderParameters::target_suffix>(
             "endings of the label files in derivatives/labels, one a class; a list in the list: the raters of one "
-            "class"),
+            "class, of whom each training sample gets one at random (the same for all classes); validation and testing "
+            "take the mean of all, of masks at least half of the votes"),
         field<"extensions", &LoaderParameters::extensions>(
             "endings of the files to keep, images and labels alike; empty: .nii and .nii.gz"),
         field<"roi_params", &LoaderParameters::roi_params>("region of interest"),
@@ -401,8 +421,9 @@ struct LoaderParameters {
             "true: the contrasts of one grid are channels of one sample; false: each is a sample of its own"),
         field<"soft_gt", &LoaderParameters::soft_gt>(
             "true: labels keep their values in [0, 1]; false: they are cut at 0.5 after all transforms"),
-        field<"is_input_dropout", &LoaderParameters::is_input_dropout>("blank channels at random",
-                                                                       missing("the dropout of input channels")),
+        field<"is_input_dropout", &LoaderParameters::is_input_dropout>(
+            "blank channels of training samples at random: of C channels 0 to C - 1, each number as likely (ivadomed "
+            "also does in validation and testing)"),
         field<"grid_tolerance_mm", &LoaderParameters::grid_tolerance_mm>(
             "how far a corner of a label may lie from that of its image before the two are refused, mm; 0.6 is below "
             "one "
@@ -435,7 +456,7 @@ struct LoaderParameters {
     return label_column ? label_values.size() : target_suffix.classes();
   }
   /// @throws Error (usage) if there is no folder, one of "label_column" and "label_values" is given without the other,
-  ///         or a class has several raters: they are not built yet
+  ///         or classes of several raters have not the same number of them
   void check(const std::string& path) const {
     if (label_column.has_value() == label_values.empty())
       throw usage_error("reading the configuration key " + detail::join_path(path, "label_values"),
@@ -446,9 +467,11 @@ struct LoaderParameters {
     if (path_data.values.empty())
       throw detail::value_error(detail::join_path(path, "path_data"), Json::array(),
                                 "the folder of a data set at least");
-    if (target_suffix.has_several_raters())
-      throw detail::missing_error(detail::join_path(path, "target_suffix"), "the choice among several raters",
-                                  "name one label file a class");
+    for (const auto& raters : target_suffix.raters_by_class)
+      if (raters.size() != 1 && raters.size() != target_suffix.raters())
+        throw usage_error("reading the configuration key " + detail::join_path(path, "target_suffix"),
+                          detail::text("one class has ", raters.size(), " raters, another ", target_suffix.raters()),
+                          "give each class one rater, or the same raters in the same order");
   }
 };
 
@@ -545,11 +568,11 @@ struct BalanceSamples {
 
   static constexpr auto fields() {
     return ivado::fields(
-        field<"applied", &BalanceSamples::applied>("draw samples so that each kind is seen as often; `balance_samples: "
-                                                   "false` is short for this key alone",
-                                                   missing("the balancing of samples")),
-        field<"type", &BalanceSamples::type>(
-            "what makes a kind: gt (whether the label of the first class is empty), or a metadata column"));
+        field<"applied", &BalanceSamples::applied>(
+            "draw training samples, with replacement, so that each kind is seen as often; `balance_samples: "
+            "false` is short for this key alone"),
+        field<"type", &BalanceSamples::type>("what makes a kind: gt (whether the label of the first class is empty in "
+                                             "the sample), or a metadata column"));
   }
 };
 
@@ -582,6 +605,7 @@ struct TrainingParameters {
   double gradient_clipping = 0;
   BalanceSamples balance_samples;
   std::optional<double> mixup_alpha;
+  Choice<"float32", "bf16"> precision;
   TransferLearning transfer_learning;
 
   static constexpr auto fields() {
@@ -600,6 +624,9 @@ struct TrainingParameters {
         field<"mixup_alpha", &TrainingParameters::mixup_alpha>(
             "parameter of the Beta distribution that mixes pairs of training samples; null or 0: no mixing",
             at_least(0)),
+        field<"precision", &TrainingParameters::precision>(
+            "number type of the convolutions while training; bf16 is refused where this machine computes it wrongly or "
+            "slower; parameters, losses and all else stay float32"),
         field<"transfer_learning", &TrainingParameters::transfer_learning>("start from a trained model"));
   }
   /// @throws Error (usage) if the loss or the optimiser has no name
@@ -651,6 +678,7 @@ struct ModelParameters {
   std::vector<std::int64_t> length_3D;
   std::vector<std::int64_t> stride_3D;
   Choice<"average", "gaussian"> overlap_weights;
+  std::vector<std::int64_t> mirror_axes;
   bool attention = false;
   std::optional<std::string> metadata;
   std::vector<int> film_layers;
@@ -704,6 +732,10 @@ struct ModelParameters {
         field<"overlap_weights", &ModelParameters::overlap_weights>(
             "how predictions of overlapping patches are merged: average, as in ivadomed; gaussian counts less towards "
             "the border of a patch"),
+        field<"mirror_axes", &ModelParameters::mirror_axes>(
+            "axes along which images are mirrored while predicting, 0 for H, 1 for W, 2 for D: the prediction is the "
+            "mean over all combinations, 2^n for n axes",
+            within(0, 2)),
         field<"attention", &ModelParameters::attention>("Modified3DUNet: attention gates on the skip connections"),
         field<"metadata", &ModelParameters::metadata>(
             "FiLMedUnet: what conditions the model: contrasts, mri_params or a metadata column"),
@@ -717,9 +749,15 @@ struct ModelParameters {
             "HeMISUnet: exponent on that probability after each epoch", above(0)),
         field<"contrasts", &ModelParameters::contrasts>(
             "HeMISUnet: contrasts that the model may be given, one a channel; empty: those of the training"),
-        field<"ram", &ModelParameters::ram>("HeMISUnet: keep the HDF5 file in memory", missing("HDF5")),
-        field<"path_hdf5", &ModelParameters::path_hdf5>("HeMISUnet: HDF5 file of the samples", missing("HDF5")),
-        field<"csv_path", &ModelParameters::csv_path>("HeMISUnet: table of the samples in that file", missing("HDF5")),
+        field<"ram", &ModelParameters::ram>(
+            "HeMISUnet of ivadomed: keep its HDF5 file in memory; here every model has loader_parameters.cache_mib",
+            no_effect()),
+        field<"path_hdf5", &ModelParameters::path_hdf5>("HeMISUnet of ivadomed: HDF5 file of its samples; here every "
+                                                        "model reads BIDS folders, or the HDF5 file that "
+                                                        "loader_parameters.path_data names",
+                                                        no_effect()),
+        field<"csv_path", &ModelParameters::csv_path>("HeMISUnet of ivadomed: table of the samples in that file",
+                                                      no_effect()),
         field<"target_lst", &ModelParameters::target_lst>(
             "HeMISUnet: contrasts whose labels are used, the first that has them; empty: any"),
         field<"roi_lst", &ModelParameters::roi_lst>(
@@ -737,8 +775,10 @@ struct ModelParameters {
             "set by the program: the number of classes, and one more for the background where there are several",
             no_effect()));
   }
-  /// @throws Error (usage) if nobody knows the model
+  /// @throws Error (usage) if nobody knows the model, or an axis is mirrored twice
   void check(const std::string& path) const {
+    if (std::set(mirror_axes.begin(), mirror_axes.end()).size() != mirror_axes.size())
+      throw detail::value_error(detail::join_path(path, "mirror_axes"), Json(mirror_axes), "each axis once");
     std::vector<std::string> known;
     for (const auto& model : model_names) {
       if (model.name == name) return;
@@ -785,18 +825,30 @@ struct ModelSection {
 // Evaluation
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// Section `uncertainty`: several predictions of one image. On if `n_it` > 0 and one of the other two is true.
+/// Section `uncertainty`: several predictions of one image by `--test` or `--segment`. On if `n_it` > 0 and one of the
+/// other two is true.
 struct Uncertainty {
   bool epistemic = false;
   bool aleatoric = false;
   std::int64_t n_it = 0;
 
   static constexpr auto fields() {
-    return ivado::fields(field<"epistemic", &Uncertainty::epistemic>("keep dropout on while predicting",
-                                                                     missing("the estimation of uncertainty")),
-                         field<"aleatoric", &Uncertainty::aleatoric>("transform images at random while predicting",
-                                                                     missing("the estimation of uncertainty")),
-                         field<"n_it", &Uncertainty::n_it>("number of predictions of each image", at_least(0)));
+    return ivado::fields(
+        field<"epistemic", &Uncertainty::epistemic>("keep dropout on while predicting"),
+        field<"aleatoric", &Uncertainty::aleatoric>("apply the random transforms of the training while predicting, and "
+                                                    "take them back; those that have no inverse are left out"),
+        field<"n_it", &Uncertainty::n_it>("number of predictions of each image, of which the mean is the one that "
+                                          "counts: at least 2; 0 for a single plain one",
+                                          at_least(0)));
+  }
+  /// True if uncertainty is to be estimated.
+  [[nodiscard]] bool is_on() const noexcept { return n_it > 0 && (epistemic || aleatoric); }
+  /// @throws Error (usage) for a single prediction, which has no spread
+  void check(const std::string& path) const {
+    if (is_on() && n_it == 1)
+      throw usage_error("reading the configuration key " + detail::join_path(path, "n_it"),
+                        "it is 1, and a single prediction agrees with itself: each structure would be certain",
+                        "take at least 2 (10 to 20 are usual), or 0 for none");
   }
 };
 

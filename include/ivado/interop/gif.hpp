@@ -52,13 +52,13 @@ struct ColourTable {
   std::vector<std::uint8_t> place;
 
   ColourTable(const std::vector<std::pair<Colour, std::int64_t>>& counted, std::size_t limit) : place(counted.size()) {
-    struct Box {
+    struct ColourBox {
       std::vector<std::size_t> members;  // of `counted`
       std::size_t axis = 0;              // along which it is longest
       int length = 0;
     };
     const auto measured = [&](std::vector<std::size_t> members) {
-      Box box{std::move(members)};
+      ColourBox box{std::move(members)};
       for (std::size_t axis = 0; axis < 3; ++axis) {
         int low = 255;
         int high = 0;
@@ -75,10 +75,10 @@ struct ColourTable {
     };
     std::vector<std::size_t> all(counted.size());
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-    std::vector<Box> boxes{measured(std::move(all))};
+    std::vector<ColourBox> boxes{measured(std::move(all))};
     const std::size_t wanted = std::min(limit, counted.size());
     while (boxes.size() < wanted) {
-      auto& longest = *std::max_element(boxes.begin(), boxes.end(), [](const Box& a, const Box& b) {
+      auto& longest = *std::max_element(boxes.begin(), boxes.end(), [](const ColourBox& a, const ColourBox& b) {
         return std::pair{a.length, a.members.size()} < std::pair{b.length, b.members.size()};
       });
       std::vector<std::size_t> members = std::move(longest.members);

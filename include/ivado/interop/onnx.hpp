@@ -8,9 +8,13 @@
 #ifndef ONNX_ML
 #define ONNX_ML 1
 #endif
+// ONNX names an enumerator like a macro of <sys/mman.h>.
+#pragma push_macro("MAP_TYPE")
+#undef MAP_TYPE
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
 #include <onnx/shape_inference/implementation.h>
+#pragma pop_macro("MAP_TYPE")
 
 #include <algorithm>
 #include <array>
