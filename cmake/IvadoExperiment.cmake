@@ -1,8 +1,10 @@
-# ivado_add_experiment(<name> CONFIG <file.json>)
+# ivado_add_experiment(<name> CONFIG <file.json> [HDF5])
 #
 # Adds the program <name>: the one experiment that ivadomed's JSON describes, composed at compile time. What changes the code is
-# in its type (slice axis, channels, classes, transforms, model, loss, schedule, optimiser, post-processing); the JSON itself is
+# in its type (slice axis or extents of sub-volumes, channels, classes, transforms, model, loss, schedule, optimiser, post-processing); the JSON itself is
 # embedded, and the program takes its numbers from there. Its command line is that of `ivado` without -c.
+#
+# With HDF5 the data are files of `ivado pack` instead of BIDS folders; ivado must have its component hdf5.
 #
 # A part that ivado does not have is an error of configuration that names the key.
 cmake_policy(PUSH)
@@ -16,9 +18,11 @@ macro(ivado_experiment_parts)
                        RandomReverse ElasticTransform DilateGT)
   set(ivado_losses DiceLoss FocalLoss GeneralizedDiceLoss FocalDiceLoss MultiClassDiceLoss BinaryCrossEntropyLoss TverskyLoss
                    FocalTverskyLoss AdapWingLoss L2loss DiceCrossEntropyLoss LossCombination)
-  # The models of slices: those with the depth in their type, and the others. resnet<n> and densenet<n> are ResNet<n>, DenseNet<n>.
+  # The models of slices or volumes: those with the depth in their type, and the other. Then those of slices and of volumes alone.
+  # resnet<n> and densenet<n> are ResNet<n>, DenseNet<n>.
   set(ivado_deep_models Unet FiLMedUnet HeMISUnet)
-  set(ivado_models ${ivado_deep_models} ResidualUnet Countception)
+  set(ivado_models ${ivado_deep_models} ResidualUnet)
+  set(ivado_slice_models Countception)
   set(ivado_classifiers resnet18 resnet34 resnet50 resnet101 resnet152 densenet121 densenet161 densenet169 densenet201)
   set(ivado_volume_models Modified3DUNet UNet3D)
   # The schedules of the learning rate, key by key, and the classes in the same order.
@@ -116,6 +120,15 @@ function(ivado_experiment_check key name what)
   endif()
 endfunction()
 
+# The value of a key of the model: that of default_model, or of the last section that is applied and has it.
+function(ivado_experiment_model_value result json type default key)
+  ivado_json_value(value "${json}" "${type}" "${default}" default_model "${key}")
+  foreach(section IN LISTS ARGN)
+    ivado_json_value(value "${json}" "${type}" "${value}" "${section}" "${key}")
+  endforeach()
+  set(${result} "${value}" PARENT_SCOPE)
+endfunction()
+
 # Names in the order given, each in the namespace, joined with commas.
 function(ivado_experiment_types result)
   list(TRANSFORM ARGN PREPEND "ivado::")
@@ -123,7 +136,7 @@ function(ivado_experiment_types result)
   set(${result} "${joined}" PARENT_SCOPE)
 endfunction()
 
-# The source of the program that a JSON text describes.
+# The source of the program that a JSON text describes. With HDF5 behind the text, its data are packed files.
 function(ivado_experiment_source result experiment_name experiment_file experiment_json)
   string(JSON type ERROR_VARIABLE fault TYPE "${experiment_json}")
   if(fault OR NOT type STREQUAL "OBJECT")
@@ -137,26 +150,50 @@ function(ivado_experiment_source result experiment_name experiment_file experime
 
   ivado_json_value(model "${json}" STRING Unet default_model name)
   set(model_key default_model.name)
+  set(applied_sections "")
   foreach(section IN LISTS ivado_model_sections)
     ivado_json_value(applied "${json}" BOOLEAN OFF "${section}" applied)
     if(applied)
-      set(model "${section}")
-      set(model_key "${section}.applied")
+      list(APPEND applied_sections "${section}")
+      if(NOT (section STREQUAL "FiLMedUnet" AND model IN_LIST ivado_volume_models)) # there it adds FiLM to the model
+        set(model "${section}")
+        set(model_key "${section}.applied")
+      endif()
     endif()
   endforeach()
-  ivado_json_value(is_2d "${json}" BOOLEAN ON default_model is_2d)
-  if(NOT is_2d OR model IN_LIST ivado_volume_models)
-    message(FATAL_ERROR "${model_key}: the loading of 3-D sub-volumes does not exist in ivado yet: choose a model of slices and set "
-                        "default_model.is_2d to true")
+  ivado_experiment_check("${model_key}" "${model}" model ${ivado_models} ${ivado_slice_models} ${ivado_classifiers}
+                         ${ivado_volume_models})
+  ivado_experiment_model_value(is_2d "${json}" BOOLEAN ON is_2d ${applied_sections})
+  set(dimension 2)
+  if(model IN_LIST ivado_volume_models)
+    set(dimension 3)
+  elseif(NOT is_2d)
+    set(dimension 3)
+    if(NOT model IN_LIST ivado_models)
+      list(JOIN ivado_models ", " known)
+      list(JOIN ivado_volume_models ", " volumes)
+      message(FATAL_ERROR "${model_key}: ${model} works on slices, and default_model.is_2d is false: set it to true, or take a model of "
+                          "volumes, which are ${known}, ${volumes}")
+    endif()
   endif()
-  ivado_experiment_check("${model_key}" "${model}" model ${ivado_models} ${ivado_classifiers})
-  ivado_json_value(depth "${json}" NUMBER 3 default_model depth)
+  ivado_experiment_model_value(depth "${json}" NUMBER 3 depth ${applied_sections})
   if(NOT depth MATCHES "^[1-9]$")
     message(FATAL_ERROR "default_model.depth: found ${depth}, expected a whole number from 1 to 9")
   endif()
 
   ivado_json_value(experiment_axis "${json}" STRING axial loader_parameters slice_axis)
   ivado_experiment_check(loader_parameters.slice_axis "${experiment_axis}" axis sagittal coronal axial)
+  set(slicing "ivado::Slices<ivado::Axis::${experiment_axis}>")
+  if(dimension EQUAL 3)
+    set(slicing "ivado::AnySubvolumes") # whose extents the run finds in the JSON and ivado's defaults; without any, whole volumes
+    ivado_experiment_model_value(lengths "${json}" ARRAY "[]" length_3D ${applied_sections})
+    if(NOT lengths MATCHES "^\\[[ \t\r\n]*\\]$")
+      if(NOT lengths MATCHES "^\\[[ \t\r\n]*([1-9][0-9]*)[ \t\r\n]*,[ \t\r\n]*([1-9][0-9]*)[ \t\r\n]*,[ \t\r\n]*([1-9][0-9]*)[ \t\r\n]*\\]$")
+        message(FATAL_ERROR "length_3D: found ${lengths}, expected three whole numbers from 1, along H, W and D")
+      endif()
+      set(slicing "ivado::Subvolumes<${CMAKE_MATCH_1}, ${CMAKE_MATCH_2}, ${CMAKE_MATCH_3}>")
+    endif()
+  endif()
   # Classification by a column of participants.tsv has a class for each of its values, all else one for each label file.
   string(JSON column ERROR_VARIABLE absent TYPE "${json}" loader_parameters label_column)
   if(absent OR column STREQUAL "NULL")
@@ -185,15 +222,20 @@ function(ivado_experiment_source result experiment_name experiment_file experime
       set(channels ${named})
     endif()
     set(options ", ivado::MissingContrasts")
-  elseif(model STREQUAL "FiLMedUnet")
+  elseif(model STREQUAL "FiLMedUnet" OR "FiLMedUnet" IN_LIST applied_sections)
     set(options ", ivado::Metadata")
   endif()
-  string(CONCAT experiment_loader "ivado::BidsLoader<ivado::Slices<ivado::Axis::${experiment_axis}>, ivado::Channels<${channels}>, "
-                                  "ivado::Classes<${classes}>${options}>")
+  set(loader BidsLoader)
+  set(experiment_include "")
+  if("HDF5" IN_LIST ARGN)
+    set(loader Hdf5Loader)
+    set(experiment_include "#include <ivado/data/hdf5_loader.hpp>\n")
+  endif()
+  set(experiment_loader "ivado::${loader}<${slicing}, ivado::Channels<${channels}>, ivado::Classes<${classes}>${options}>")
   if(model IN_LIST ivado_deep_models)
-    set(experiment_model "ivado::${model}<2, ${depth}, ${channels}, ${classes}>")
+    set(experiment_model "ivado::${model}<${dimension}, ${depth}, ${channels}, ${classes}>")
   elseif(model STREQUAL "ResidualUnet")
-    set(experiment_model "ivado::ResidualUnet<2, ${channels}, ${classes}>")
+    set(experiment_model "ivado::ResidualUnet<${dimension}, ${channels}, ${classes}>")
   elseif(model MATCHES "^resnet([0-9]+)$")
     set(experiment_model "ivado::ResNet<${CMAKE_MATCH_1}, ${channels}, ${classes}>")
   elseif(model MATCHES "^densenet([0-9]+)$")
@@ -237,9 +279,9 @@ function(ivado_experiment_source result experiment_name experiment_file experime
 endfunction()
 
 function(ivado_add_experiment name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "CONFIG" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "HDF5" "CONFIG" "")
   if(NOT arg_CONFIG OR arg_UNPARSED_ARGUMENTS)
-    message(FATAL_ERROR "ivado_add_experiment(${name} …): write ivado_add_experiment(${name} CONFIG file.json)")
+    message(FATAL_ERROR "ivado_add_experiment(${name} …): write ivado_add_experiment(${name} CONFIG file.json [HDF5])")
   endif()
   cmake_path(ABSOLUTE_PATH arg_CONFIG BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE OUTPUT_VARIABLE config)
   if(NOT EXISTS "${config}" OR IS_DIRECTORY "${config}")
@@ -249,11 +291,22 @@ function(ivado_add_experiment name)
   file(READ "${config}" json)
   message(STATUS "ivado: experiment ${name} from ${config}")
   cmake_path(GET config FILENAME file)
-  ivado_experiment_source(source "${name}" "${file}" "${json}")
+  set(data "")
+  if(arg_HDF5)
+    if(NOT TARGET ivado::hdf5)
+      message(FATAL_ERROR "ivado_add_experiment(${name} … HDF5): there is no target ivado::hdf5: install HDF5 (Debian: libhdf5-dev), and "
+                          "ask for the component hdf5 or set IVADO_HDF5 to ON")
+    endif()
+    set(data HDF5)
+  endif()
+  ivado_experiment_source(source "${name}" "${file}" "${json}" ${data})
   set(path "${CMAKE_CURRENT_BINARY_DIR}/${name}.experiment.cpp")
   file(CONFIGURE OUTPUT "${path}" CONTENT "@source@" @ONLY)
   add_executable(${name} "${path}")
   target_link_libraries(${name} PRIVATE ivado::ivado)
+  if(arg_HDF5)
+    target_link_libraries(${name} PRIVATE ivado::hdf5)
+  endif()
 endfunction()
 
 cmake_policy(POP)

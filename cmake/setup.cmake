@@ -35,6 +35,7 @@ set(IVADO_PACKAGES
     libtiff-dev
     libjpeg62-turbo-dev
     libgif-dev
+    librsvg2-bin
     libgdcm-dev
     libhdf5-dev
     libonnx-dev

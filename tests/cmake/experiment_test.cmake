@@ -86,6 +86,30 @@ expect_model("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"default_m
              "ivado::Channels<1>, ivado::Classes<1>" "ResNet<50, 1, 1>")
 expect_model("{\"loader_parameters\": {\"label_column\": \"sex\", \"label_values\": [\"F\", \"M\"]}, \"densenet121\": {\"applied\": true}}"
              "ivado::Channels<1>, ivado::Classes<2>" "DenseNet<121, 1, 2>")
+# The models of volumes, each with sub-volumes of the lengths that its section gives, or of any.
+function(expect_volumes json slicing options model)
+  ivado_experiment_source(source one one.json "${json}")
+  expect_line("${source}" "Pipeline<\n    ivado::BidsLoader<ivado::${slicing}, ${options}>,")
+  expect_line("${source}" "    ivado::${model},")
+endfunction()
+expect_volumes("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"Modified3DUNet\": {\"applied\": true, \"length_3D\": [128, 128, 16]}}"
+               "Subvolumes<128, 128, 16>" "ivado::Channels<1>, ivado::Classes<1>" "Modified3DUNet<1, 1>")
+expect_volumes("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"UNet3D\": {\"applied\": true}}"
+               "AnySubvolumes" "ivado::Channels<1>, ivado::Classes<1>" "UNet3D<1, 1>")
+expect_volumes("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"Modified3DUNet\": {\"applied\": true}, \"FiLMedUnet\": {\"applied\": true}}"
+               "AnySubvolumes" "ivado::Channels<1>, ivado::Classes<1>, ivado::Metadata" "Modified3DUNet<1, 1>")
+expect_volumes("{\"loader_parameters\": {\"target_suffix\": [\"_a\", \"_b\"]}, \"default_model\": {\"is_2d\": false, \"depth\": 2, \"length_3D\": [ 32,48\n,8]}}"
+               "Subvolumes<32, 48, 8>" "ivado::Channels<1>, ivado::Classes<2>" "Unet<3, 2, 1, 2>")
+expect_volumes("{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"default_model\": {\"name\": \"ResidualUnet\", \"is_2d\": false, \"length_3D\": []}}"
+               "AnySubvolumes" "ivado::Channels<1>, ivado::Classes<1>" "ResidualUnet<3, 1, 1>")
+expect_volumes("{\"loader_parameters\": {\"target_suffix\": [\"_a\"], ${contrasts}}, \"HeMISUnet\": {\"applied\": true, \"is_2d\": false, \"depth\": 4}}"
+               "AnySubvolumes" "ivado::Channels<2>, ivado::Classes<1>, ivado::MissingContrasts" "HeMISUnet<3, 4, 2, 1>")
+
+# Packed data.
+ivado_experiment_source(source one one.json "{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}}" HDF5)
+expect_line("${source}" "#include <ivado/data/hdf5_loader.hpp>\n#include <ivado/ivado.hpp>\n")
+expect_line("${source}" "Pipeline<\n    ivado::Hdf5Loader<ivado::Slices<ivado::Axis::axial>, ivado::Channels<1>, ivado::Classes<1>>,")
+
 ivado_experiment_source(source one one.json
   "{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"training_parameters\": {\"scheduler\": {\"lr_scheduler\": {\"name\": \"CyclicLR\"}}}}")
 expect_line("${source}" "ivado::Cyclic, ivado::Adam>;")
@@ -100,6 +124,7 @@ macro(expect_headers room)
     string(REPLACE "max_pooling" "maxpooling" header "${header}") # one word in ivadomed
     string(REPLACE "fi_lmed_unet" "filmed_unet" header "${header}") # FiLM and HeMIS are one word each
     string(REPLACE "he_misunet" "hemis_unet" header "${header}")
+    string(REPLACE "modified3dunet" "modified_3d_unet" header "${header}")
     string(REPLACE "res_net" "resnet" header "${header}")
     string(REPLACE "dense_net" "densenet" header "${header}")
     file(READ "${SOURCE_DIR}/include/ivado/${room}/${header}.hpp" text)
@@ -117,10 +142,10 @@ set(refused_2 "{${with_label}, \"postprocessing\": {\"threshold_uncertainty\": {
 set(words_2 "postprocessing.threshold_uncertainty.*keep_largest")
 set(refused_3 "{${with_label}, \"training_parameters\": {\"loss\": {\"name\": \"WingLoss\"}}}")
 set(words_3 "training_parameters.loss.name.*WingLoss.*DiceLoss")
-set(refused_4 "{${with_label}, \"Modified3DUNet\": {\"applied\": true}}")
-set(words_4 "Modified3DUNet.applied.*sub-volumes.*is_2d")
-set(refused_5 "{${with_label}, \"default_model\": {\"is_2d\": false}}")
-set(words_5 "sub-volumes.*set default_model.is_2d to true")
+set(refused_4 "{${with_label}, \"Modified3DUNet\": {\"applied\": true, \"length_3D\": [32, 32]}}")
+set(words_4 "length_3D.*32, 32.*three whole numbers")
+set(refused_5 "{${with_label}, \"default_model\": {\"is_2d\": false}, \"Countception\": {\"applied\": true}}")
+set(words_5 "Countception.applied.*works on slices.*is_2d is false.*true.*Modified3DUNet")
 set(refused_6 "{\"loader_parameters\": {\"target_suffix\": []}}")
 set(words_6 "loader_parameters.target_suffix.*one suffix")
 set(refused_7 "{${with_label}, \"transformation\": []}")
@@ -153,6 +178,12 @@ endforeach()
 ivado_experiment_parts()
 expect_headers(transform ${ivado_transforms})
 expect_headers(loss ${ivado_losses})
-expect_headers(model ${ivado_models} ResNet DenseNet)
+expect_headers(model ${ivado_models} ${ivado_slice_models} ResNet DenseNet Modified3DUNet)
+file(READ "${SOURCE_DIR}/include/ivado/model/modified_3d_unet.hpp" text)
+foreach(class IN LISTS ivado_volume_models) # the other is its old name
+  if(NOT text MATCHES "(class|using) ${class} ")
+    message(FATAL_ERROR "model/modified_3d_unet.hpp does not define ${class}")
+  endif()
+endforeach()
 expect_headers(postprocess ${ivado_steps})
 message("the generator of experiments works")
