@@ -29,6 +29,7 @@
 #include "data/atomic_file.hpp"
 #include "data/batch_loader.hpp"
 #include "data/bids_loader.hpp"
+#include "data/digest.hpp"
 #include "data/file_cases.hpp"
 #include "data/metadata_encoder.hpp"
 #include "data/slice_dataset.hpp"
@@ -201,15 +202,6 @@ consteval void explain_task() {
   static_assert(tasks_of<Model>().meets(tasks_of<LossFunction>()),
                 "ivado: model and loss have no task in common: take a loss for what the model predicts, such as "
                 "BinaryCrossEntropyLoss for classification, L2loss for key points, DiceLoss for segmentation");
-}
-
-/// A 64-bit digest of a text (FNV-1a: Fowler, Noll and Vo) as 16 hexadecimal digits.
-[[nodiscard]] inline std::string digest(std::string_view content) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : content) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  std::string out(16, '0');
-  for (int i = 15; i >= 0; --i, hash >>= 4) out[static_cast<std::size_t>(i)] = "0123456789abcdef"[hash & 15U];
-  return out;
 }
 
 /// Calls `visit` with the type of each element of a chain or a choice (`Compose<…>`, `LossChoice<…>`); with the type itself if
@@ -687,7 +679,7 @@ class Pipeline {
     all.erase("training");
     all["model"].erase("overlap_weights");
     all["model"].erase("mirror_axes");
-    return detail::digest(all.dump());
+    return detail::digest_of(all.dump());
   }
   /// What the numbers of a trained model depend on, key by key, and under "training" what its way there depends on.
   [[nodiscard]] Json description() const {

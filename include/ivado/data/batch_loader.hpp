@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "../clocks.hpp"
 #include "../error.hpp"
-#include "../profile/clocks.hpp"
 #include "../random.hpp"
 #include "array.hpp"
 #include "balance.hpp"

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "clocks.hpp"
+#include "../clocks.hpp"
 
 namespace ivado {
 

@@ -11,7 +11,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "clocks.hpp"
+#include "../clocks.hpp"
 #include "gpu.hpp"
 #include "resources.hpp"
 

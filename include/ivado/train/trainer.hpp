@@ -111,6 +111,11 @@ template <class Data>
   return out;
 }
 
+/// "nan", whatever its sign, "inf" or "-inf".
+[[nodiscard]] inline std::string name_of_value(double value) {
+  return std::isnan(value) ? "nan" : std::to_string(value);
+}
+
 /// The error of a value that is not finite, with epoch, batch, learning rate, cases and what is left of the training.
 /// @param found  such as "the loss is nan"
 template <class Data>
@@ -129,8 +134,7 @@ template <class Data>
 template <class Data>
 void require_finite(double loss, const EpochSummary& summary, std::int64_t batch, const std::vector<Origin>& origins,
                     const Data& data, const char* what) {
-  if (!std::isfinite(loss))
-    throw not_finite("the loss is " + std::to_string(loss), summary, batch, origins, data, what);
+  if (!std::isfinite(loss)) throw not_finite("the loss is " + name_of_value(loss), summary, batch, origins, data, what);
 }
 
 /// False if a number of one of the tensors is infinite or none.
@@ -223,8 +227,8 @@ FitSummary fit(Net& net, const LossFunction& loss_function, Optimiser& optimizer
           if (options.clip_gradients > 0) {
             const double norm = clip_gradients(trained, options.clip_gradients);
             if (!std::isfinite(norm))
-              throw detail::not_finite("the norm of the gradients is " + std::to_string(norm), summary, batch, origins,
-                                       training, "training");
+              throw detail::not_finite("the norm of the gradients is " + detail::name_of_value(norm), summary, batch,
+                                       origins, training, "training");
           }
           optimizer.step(schedule.learning_rate({epoch - 1, batch, batches}));
         }
