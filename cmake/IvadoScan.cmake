@@ -1,6 +1,7 @@
 # What our files need, found by following their includes at configure time.
 #
-#   ivado_needs(<file> <result>)  the libraries beyond those of ivado::data: a list of `torch` and of optional components
+#   ivado_needs(<file> <result>)  what it reaches that is not always there or takes long to compile: a list of `torch`, of optional
+#                                 components, and of `json` and `eigen`
 
 function(ivado_needs file result)
   get_property(known GLOBAL PROPERTY "ivado_needs:${file}" SET)
@@ -12,6 +13,10 @@ function(ivado_needs file result)
     foreach(line IN LISTS lines)
       if(line MATCHES "<(torch|ATen|c10)/")
         list(APPEND needs torch)
+      elseif(line MATCHES "<nlohmann/")
+        list(APPEND needs json)
+      elseif(line MATCHES "<Eigen/")
+        list(APPEND needs eigen)
       elseif(line MATCHES "<gif_lib\\.h>")
         list(APPEND needs report)
       elseif(line MATCHES "<hdf5\\.h>")

@@ -12,7 +12,7 @@ if(NOT DEFINED ENV{IVADO_ONNXRUNTIME_NODE})
   ivado_install_onnxruntime()
 endif()
 ivado_configure(-DIVADO_BUILD_EXAMPLES=ON -DIVADO_BUILD_TESTS=ON -DIVADO_BUILD_BENCH=ON -DIVADO_WARNINGS_AS_ERRORS=ON
-                -DIVADO_MEASURE_COMPILES=ON)
+                -DIVADO_UNITY=ON -DIVADO_MEASURE_COMPILES=ON)
 file(REMOVE "${IVADO_BUILD_DIR}/compile_log.csv")
 ivado_build_all()
 include("${CMAKE_CURRENT_LIST_DIR}/compile_report.cmake")

@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <Eigen/Geometry>
 #include <algorithm>
 #include <array>
 #include <cerrno>

@@ -207,10 +207,12 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
 
 /// Reads a file of a case, and adds what was odd about it to the warnings, one sentence each.
 [[nodiscard]] inline Volume read_file_of(const Case& one, const std::string& path, Kind kind,
-                                         const SliceOptions& options, std::vector<std::string>* warnings) {
+                                         const SliceOptions& options, std::vector<std::string>* warnings,
+                                         bool in_pages = false) {
   ReadReport report;
   ReadOptions how;
   how.as_ivadomed = options.as_ivadomed;
+  how.in_pages = in_pages;
   Volume volume = one.files ? one.files->read(path, report) : read_image(path, one.metadata, kind, how, &report);
   if (warnings != nullptr)
     for (const auto& warning : report.warnings) warnings->push_back(path + ": " + warning);
@@ -220,15 +222,17 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
 /// Reads the files of a case onto the grid of its reference image.
 /// @param warnings    takes what was odd about a file, one sentence each; may be null
 /// @param each_rater  the labels of each rater, instead of what they agree on (`agreed_label`)
+/// @param in_pages    what is read lies in pages of its own (`ReadOptions::in_pages`)
 /// @throws Error (data) naming both files where they do not lie on one grid and may not be resampled
 [[nodiscard]] inline CaseVoxels read_case(const Case& one, const SliceOptions& options,
-                                          std::vector<std::string>* warnings = nullptr, bool each_rater = false) {
+                                          std::vector<std::string>* warnings = nullptr, bool each_rater = false,
+                                          bool in_pages = false) {
   if (one.reference >= one.images.size() || one.images[one.reference].empty())
     throw internal_error("reading the case " + one.id, "it has no image");
   CaseVoxels out;
-  Volume reference = read_file_of(one, one.images[one.reference], Kind::image, options, warnings);
+  Volume reference = read_file_of(one, one.images[one.reference], Kind::image, options, warnings, in_pages);
   const auto read = [&](const std::string& path, Kind kind, bool nearest) {
-    Volume volume = read_file_of(one, path, kind, options, warnings);
+    Volume volume = read_file_of(one, path, kind, options, warnings, in_pages);
     out.regridded += bring_onto(reference, volume, nearest, options, warnings) ? 1 : 0;
     return std::move(volume.voxels);
   };
@@ -899,9 +903,10 @@ class CaseDataset {
     const Case& one = cases_[static_cast<std::size_t>(volume)];
     return stage_ == Stage::training && one.image_label.empty() ? one.raters() : 1;
   }
-  /// The files of a case.
-  [[nodiscard]] detail::CaseVoxels read(std::size_t v, std::vector<std::string>* warnings = nullptr) const {
-    return detail::read_case(cases_[v], options_, warnings, stage_ == Stage::training);
+  /// The files of a case. Where not all is kept they come and go, so they are to leave no holes in the heap.
+  [[nodiscard]] detail::CaseVoxels read(std::size_t v, bool in_pages,
+                                        std::vector<std::string>* warnings = nullptr) const {
+    return detail::read_case(cases_[v], options_, warnings, stage_ == Stage::training, in_pages);
   }
 
   /// "axial slice 7 of sub-01_T2w", "the volume sub-01_T2w".
@@ -935,9 +940,10 @@ class CaseDataset {
     // slice).
     std::vector<std::vector<Made>> made(cases_.size());
     std::atomic<std::size_t> ready_bytes{0};
+    std::atomic<bool> is_tight{false};
     detail::in_parallel(cases_.size(), options_.threads, [&](std::size_t v) {
       Facts& facts = facts_[v];
-      const detail::CaseVoxels voxels = read(v, &facts.warnings);
+      const detail::CaseVoxels voxels = read(v, is_tight, &facts.warnings);
       facts.geometry = voxels.geometry;
       facts.volume_bytes = voxels.bytes();
       facts.regridded = voxels.regridded;
@@ -975,7 +981,7 @@ class CaseDataset {
         if (is_full || one.starts.empty()) continue;
         if (ready_bytes.fetch_add(bytes) + bytes > options_.cache_bytes) {
           ready_bytes.fetch_sub(bytes);
-          is_full = true;
+          is_full = is_tight = true;
         } else {
           prepared.settle();
           one.prepared = std::move(prepared);
@@ -1110,7 +1116,7 @@ class CaseDataset {
         return out;
       }
     }
-    const auto voxels = volumes_->get(origin.volume, [&] { return read(v); });
+    const auto voxels = volumes_->get(origin.volume, [&] { return read(v, true); });
     if (!(voxels->geometry.shape == facts_[v].geometry.shape))
       throw data_error("reading " + cases_[v].images[cases_[v].reference] + " again",
                        "its shape is " + voxels->geometry.shape.text() + ", it was " + facts_[v].geometry.shape.text(),

@@ -75,6 +75,7 @@ struct ReadOptions {
   double direction_tolerance_mm = 0.01;
   NonFinite non_finite = NonFinite::zero;
   bool as_ivadomed = false;
+  bool in_pages = false;  ///< no key: what is read lies in `Array::in_pages`, slower and without holes in the heap
 
   static constexpr auto fields() {
     return ivado::fields(
@@ -262,6 +263,12 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
   geometry = repaired;
 }
 
+/// An array for what comes from a file, where the options want it.
+template <class T>
+[[nodiscard]] Array<T> array_for(const Shape& shape, const ReadOptions& options) {
+  return options.in_pages ? Array<T>::in_pages(shape) : Array<T>(shape);
+}
+
 inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadReport& report, const std::string& doing) {
   const std::int64_t count = volume.voxels.size();
   report.non_finite = count_non_finite(volume.voxels.data(), count);
@@ -316,7 +323,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
   const Shape& grid = volume.geometry.shape;
   const std::int64_t count = grid.size();
   try {
-    volume.voxels = Array<float>(Shape{grid[2], grid[1], grid[0]});
+    volume.voxels = detail::array_for<float>(Shape{grid[2], grid[1], grid[0]}, options);
     const auto io = detail::CheckedNiftiIO::make();
     io->use(header);
     detail::with_stored_type(header.datatype, [&](auto number) {
@@ -326,7 +333,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
         if (header.scaled())
           detail::to_float(volume.voxels.data(), volume.voxels.data(), count, header.slope(), header.intercept());
       } else {
-        Array<Stored> stored(Shape{count});
+        Array<Stored> stored = detail::array_for<Stored>(Shape{count}, options);
         io->Read(stored.data());
         detail::to_float(stored.data(), volume.voxels.data(), count, header.slope(), header.intercept());
       }
