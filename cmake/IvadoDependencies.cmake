@@ -7,6 +7,7 @@
 #   ivado_find_report(problem)          giflib
 #   ivado_find_hdf5(problem)            HDF5 as the target ivado::hdf5_library
 #   ivado_find_dicom(problem)           ITK's module for DICOM as the target ivado::gdcm
+#   ivado_find_engine(problem)          oneDNN and its OpenMP runtime, as the target ivado::onednn
 #   ivado_find_onnx(problem)            ONNX with its protobuf classes, as the target ivado::onnx_libraries
 #
 # Each leaves one sentence in `problem`, without a full stop, or an empty string where all is well. The library versions are
@@ -172,6 +173,30 @@ function(ivado_find_hdf5 problem)
   add_library(ivado::hdf5_library INTERFACE IMPORTED GLOBAL)
   target_include_directories(ivado::hdf5_library SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
   target_link_libraries(ivado::hdf5_library INTERFACE ${HDF5_C_LIBRARIES})
+endfunction()
+
+# oneDNN, and libgomp, whose threads it computes with: the engine's own kernels take the same ones.
+function(ivado_find_engine problem)
+  set(${problem} "" PARENT_SCOPE)
+  if(TARGET ivado::onednn)
+    return()
+  endif()
+  find_path(IVADO_ONEDNN_INCLUDE oneapi/dnnl/dnnl.hpp)
+  find_library(IVADO_ONEDNN_LIBRARY dnnl)
+  # Beside the compiler's own libraries; Debian has the one that programs run with under another name.
+  find_library(IVADO_GOMP_LIBRARY NAMES gomp libgomp.so.1 PATHS ${CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES})
+  mark_as_advanced(IVADO_ONEDNN_INCLUDE IVADO_ONEDNN_LIBRARY IVADO_GOMP_LIBRARY)
+  if(NOT IVADO_ONEDNN_INCLUDE OR NOT IVADO_ONEDNN_LIBRARY)
+    set(${problem} "oneDNN 2.6 or newer not found (Debian: libdnnl-dev)" PARENT_SCOPE)
+    return()
+  endif()
+  if(NOT IVADO_GOMP_LIBRARY)
+    set(${problem} "libgomp, the threads of oneDNN, not found (Debian: libgomp1)" PARENT_SCOPE)
+    return()
+  endif()
+  add_library(ivado::onednn INTERFACE IMPORTED GLOBAL)
+  target_include_directories(ivado::onednn SYSTEM INTERFACE "${IVADO_ONEDNN_INCLUDE}")
+  target_link_libraries(ivado::onednn INTERFACE "${IVADO_ONEDNN_LIBRARY}" "${IVADO_GOMP_LIBRARY}")
 endfunction()
 
 # Debian's LibTorch multiplies matrices with whatever libblas.so.3 points to.

@@ -1,10 +1,13 @@
-# ivado_add_experiment(<name> CONFIG <file.json> [HDF5])
+# ivado_add_experiment(<name> CONFIG <file.json> [HDF5] [DETECTOR 2|3])
 #
 # Adds the program <name>: the one experiment that ivadomed's JSON describes, composed at compile time. What changes the code is
 # in its type (slice axis or extents of sub-volumes, channels, classes, transforms, model, loss, schedule, optimiser, post-processing); the JSON itself is
 # embedded, and the program takes its numbers from there. Its command line is that of `ivado` without -c.
 #
 # With HDF5 the data are files of `ivado pack` instead of BIDS folders; ivado must have its component hdf5.
+#
+# Where the JSON names a detector (object_detection_params.object_detection_path), the program has one, and crops to its box. It is one
+# of slices or of volumes as the experiment itself is, or what DETECTOR says: 2 for a packaged model of slices, 3 for one of volumes.
 #
 # A part that ivado does not have is an error of configuration that names the key.
 cmake_policy(PUSH)
@@ -136,8 +139,10 @@ function(ivado_experiment_types result)
   set(${result} "${joined}" PARENT_SCOPE)
 endfunction()
 
-# The source of the program that a JSON text describes. With HDF5 behind the text, its data are packed files.
+# The source of the program that a JSON text describes. With HDF5 behind the text, its data are packed files; with DETECTOR 2 or 3 its
+# detector works on slices or on volumes.
 function(ivado_experiment_source result experiment_name experiment_file experiment_json)
+  cmake_parse_arguments(PARSE_ARGV 4 arg "HDF5" "DETECTOR" "")
   string(JSON type ERROR_VARIABLE fault TYPE "${experiment_json}")
   if(fault OR NOT type STREQUAL "OBJECT")
     message(FATAL_ERROR "not a JSON object: ${fault}")
@@ -227,7 +232,7 @@ function(ivado_experiment_source result experiment_name experiment_file experime
   endif()
   set(loader BidsLoader)
   set(experiment_include "")
-  if("HDF5" IN_LIST ARGN)
+  if(arg_HDF5)
     set(loader Hdf5Loader)
     set(experiment_include "#include <ivado/data/hdf5_loader.hpp>\n")
   endif()
@@ -260,6 +265,24 @@ function(ivado_experiment_source result experiment_name experiment_file experime
   foreach(name IN LISTS transforms)
     ivado_experiment_check("transformation.${name}" "${name}" transform ${ivado_transforms})
   endforeach()
+  # A cascade crops behind Resample, or first, as the run puts it into a chain that can change.
+  set(experiment_detector "")
+  string(JSON detector ERROR_VARIABLE absent TYPE "${json}" object_detection_params object_detection_path)
+  if(NOT absent AND detector STREQUAL "STRING")
+    if(NOT arg_DETECTOR)
+      set(arg_DETECTOR ${dimension})
+    endif()
+    set(experiment_detector "ivado::AnyDetector<${arg_DETECTOR}>, ")
+    string(APPEND experiment_include "#include <ivado/infer/any_detector.hpp>\n")
+    if(NOT "BoundingBoxCrop" IN_LIST transforms)
+      list(FIND transforms Resample place)
+      math(EXPR place "${place} + 1")
+      list(INSERT transforms ${place} BoundingBoxCrop)
+    endif()
+  elseif(arg_DETECTOR)
+    message(FATAL_ERROR "DETECTOR is given, and object_detection_params.object_detection_path is not: name the detector's package there, "
+                        "or leave DETECTOR out")
+  endif()
   ivado_experiment_types(experiment_transforms ${transforms})
 
   ivado_json_value(ignored "${json}" OBJECT "{}" postprocessing)
@@ -279,9 +302,9 @@ function(ivado_experiment_source result experiment_name experiment_file experime
 endfunction()
 
 function(ivado_add_experiment name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "HDF5" "CONFIG" "")
-  if(NOT arg_CONFIG OR arg_UNPARSED_ARGUMENTS)
-    message(FATAL_ERROR "ivado_add_experiment(${name} …): write ivado_add_experiment(${name} CONFIG file.json [HDF5])")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "HDF5" "CONFIG;DETECTOR" "")
+  if(NOT arg_CONFIG OR arg_UNPARSED_ARGUMENTS OR (DEFINED arg_DETECTOR AND NOT arg_DETECTOR MATCHES "^[23]$"))
+    message(FATAL_ERROR "ivado_add_experiment(${name} …): write ivado_add_experiment(${name} CONFIG file.json [HDF5] [DETECTOR 2|3])")
   endif()
   cmake_path(ABSOLUTE_PATH arg_CONFIG BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE OUTPUT_VARIABLE config)
   if(NOT EXISTS "${config}" OR IS_DIRECTORY "${config}")
@@ -298,6 +321,9 @@ function(ivado_add_experiment name)
                           "ask for the component hdf5 or set IVADO_HDF5 to ON")
     endif()
     set(data HDF5)
+  endif()
+  if(arg_DETECTOR)
+    list(APPEND data DETECTOR ${arg_DETECTOR})
   endif()
   ivado_experiment_source(source "${name}" "${file}" "${json}" ${data})
   set(path "${CMAKE_CURRENT_BINARY_DIR}/${name}.experiment.cpp")

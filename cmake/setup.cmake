@@ -37,6 +37,7 @@ set(IVADO_PACKAGES
     libgif-dev
     librsvg2-bin
     libgdcm-dev
+    libdnnl-dev
     libhdf5-dev
     libonnx-dev
     libprotobuf-dev

@@ -110,6 +110,36 @@ ivado_experiment_source(source one one.json "{\"loader_parameters\": {\"target_s
 expect_line("${source}" "#include <ivado/data/hdf5_loader.hpp>\n#include <ivado/ivado.hpp>\n")
 expect_line("${source}" "Pipeline<\n    ivado::Hdf5Loader<ivado::Slices<ivado::Axis::axial>, ivado::Channels<1>, ivado::Classes<1>>,")
 
+# A cascade crops behind Resample, else first, unless the chain says where; its detector is of slices or volumes as it is itself, or as
+# DETECTOR says. Without a detector there is neither.
+function(expect_cascade params transformation model detector transforms)
+  ivado_experiment_source(source one one.json
+    "{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"object_detection_params\": {${params}}, \"transformation\": {${transformation}}${model}}"
+    ${ARGN})
+  expect_line("${source}" "    ivado::Compose<${transforms}>,\n")
+  expect_line("${source}" "    ivado::PostProcess<>,\n    ${detector}ivado::CosineAnnealing, ivado::Adam>;")
+  string(FIND "${source}" "#include <ivado/infer/any_detector.hpp>\n" include)
+  set(has_header ON)
+  if(include EQUAL -1)
+    set(has_header OFF)
+  endif()
+  set(has_detector ON)
+  if(detector STREQUAL "")
+    set(has_detector OFF)
+  endif()
+  expect("header of the detector" "${has_header}" "${has_detector}")
+endfunction()
+set(finder "\"object_detection_path\": \"finder\"")
+expect_cascade("${finder}" "\"Resample\": {}, \"NormalizeInstance\": {}" "" "ivado::AnyDetector<2>, "
+               "ivado::Resample, ivado::BoundingBoxCrop, ivado::NormalizeInstance")
+expect_cascade("${finder}" "\"NormalizeInstance\": {}" "" "ivado::AnyDetector<3>, " "ivado::BoundingBoxCrop, ivado::NormalizeInstance"
+               DETECTOR 3)
+expect_cascade("${finder}" "" ", \"default_model\": {\"is_2d\": false}" "ivado::AnyDetector<3>, " "ivado::BoundingBoxCrop")
+expect_cascade("${finder}" "\"Resample\": {}, \"CenterCrop\": {}, \"BoundingBoxCrop\": {}" "" "ivado::AnyDetector<2>, "
+               "ivado::Resample, ivado::CenterCrop, ivado::BoundingBoxCrop")
+expect_cascade("\"object_detection_path\": null" "\"Resample\": {}" "" "" "ivado::Resample")
+expect_cascade("" "\"Resample\": {}" "" "" "ivado::Resample")
+
 ivado_experiment_source(source one one.json
   "{\"loader_parameters\": {\"target_suffix\": [\"_a\"]}, \"training_parameters\": {\"scheduler\": {\"lr_scheduler\": {\"name\": \"CyclicLR\"}}}}")
 expect_line("${source}" "ivado::Cyclic, ivado::Adam>;")

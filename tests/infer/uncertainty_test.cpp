@@ -103,10 +103,9 @@ Estimate estimate(AnyNet& net, const std::vector<Case>& cases, const Chain& chai
   return out;
 }
 
-template <class AnyNet>
-Array<float> plain(AnyNet& net, const Case& one) {
+template <class AnyNet, class Profile = NoProfiler>
+Array<float> plain(AnyNet& net, const Case& one, Profile&& profiler = {}) {
   const Compose<> nothing;
-  NoProfiler profiler;
   Array<float> out;
   predict(
       net, *set_maker(nothing)(one, Stage::testing, 1), nothing, BatchOptions{}, 1, OverlapWeights::average, at::kCPU,
@@ -146,6 +145,27 @@ constexpr Uncertainty epistemic(std::int64_t runs) { return {true, false, runs};
 constexpr Uncertainty aleatoric(std::int64_t runs) { return {false, true, runs}; }
 
 }  // namespace
+
+TEST_CASE("What a prediction waits for is told within the unit of inference, so that what is left is computing") {
+  struct Told : NoProfiler {
+    struct Scope {
+      Scope(Told& told, Unit unit) : of(told) { of.units.push_back(unit); }
+      Scope(const Scope&) = delete;
+      Scope& operator=(const Scope&) = delete;
+      ~Scope() { of.units.pop_back(); }
+      Told& of;
+    };
+    [[nodiscard]] Scope scope(Unit unit) { return {*this, unit}; }
+    void loaded(double, double) { within.push_back(!units.empty() && units.back() == Unit::inference); }
+    std::vector<Unit> units;
+    std::vector<bool> within;
+  };
+  const Scratch folder;
+  Told profiler;
+  Pointwise net;
+  (void)plain(net, write_case(folder, "one", {12, 10, 40}), profiler);
+  CHECK(profiler.within == std::vector<bool>(3, true));  // 40 slices, 18 a batch
+}
 
 TEST_CASE("Mirrored at random, a net that commutes with mirrors predicts what it does without", "[unit][infer]") {
   const Scratch folder;

@@ -15,6 +15,7 @@
 #include "../random.hpp"
 #include "../train/tensor.hpp"
 #include "merge.hpp"
+#include "predict_samples.hpp"
 
 namespace ivado {
 
@@ -36,34 +37,11 @@ void predict(Net& net, const Data& data, const Augment& augment, const BatchOpti
              const Progress& progress, std::uint32_t run = 0) {
   const c10::InferenceMode no_gradients;
   net.train(false);
-  Assembler<Data, Augment> volumes(data, augment, weights);
-  const auto finish = [&](std::size_t volume) { done(volume, volumes.finish(volume, classes)); };
-  for (std::size_t volume = 0; volume < data.volumes(); ++volume)
-    if (volumes.is_complete(volume)) finish(volume);
-  BatchLoader<Data> loader(data, options);
-  const auto batches = static_cast<std::int64_t>(loader.batches());
-  loader.start(run);
-  for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
-    tell_loaded(profiler, *loaded);
-    const auto first = static_cast<std::uint32_t>(static_cast<std::size_t>(batch - 1) * options.batch_size);
-    const at::Tensor output = [&] {
-      [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
-      const DeviceBatch on = on_device(loaded->batch, device);
-      return net.forward(on.image, on.condition, RandomKey{options.seed, run, first, 0});
-    }();
-    {
-      [[maybe_unused]] const auto scope = profiler.scope(Unit::postprocessing);
-      for (std::size_t i = 0; i < loaded->batch.origins.size(); ++i) {
-        const Origin origin = loaded->batch.origins[i];
-        Image prediction{element(output, static_cast<std::int64_t>(i)), Kind::label, {1, 1, 1}};
-        volumes.add(origin, std::move(prediction), loaded->histories[i]);
-        const auto volume = static_cast<std::size_t>(origin.volume);
-        if (volumes.is_complete(volume)) finish(volume);
-      }
-    }
-    loader.recycle(std::move(loaded->batch));
-    progress(batch, batches);
-  }
+  const auto forward = [&](Batch& batch, const RandomKey& key) {
+    const DeviceBatch on = on_device(batch, device);
+    return [output = net.forward(on.image, on.condition, key)](std::int64_t i) { return element(output, i); };
+  };
+  predict_samples(forward, data, augment, options, classes, weights, profiler, done, progress, run);
 }
 
 /// Predicts every sample of a data set with a classifier.
@@ -76,6 +54,7 @@ void predict(Net& net, const Data& data, const Augment& augment, const BatchOpti
 template <class Net, class Data, Profiler Profile, class Done, class Progress>
 void classify(Net& net, const Data& data, const BatchOptions& options, const at::Device& device, Profile& profiler,
               const Done& done, const Progress& progress) {
+  [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
   const c10::InferenceMode no_gradients;
   net.train(false);
   BatchLoader<Data> loader(data, options);
@@ -84,7 +63,6 @@ void classify(Net& net, const Data& data, const BatchOptions& options, const at:
   for (std::int64_t batch = 1; auto loaded = loader.next(); ++batch) {
     tell_loaded(profiler, *loaded);
     const at::Tensor output = [&] {
-      [[maybe_unused]] const auto scope = profiler.scope(Unit::inference);
       const DeviceBatch on = on_device(loaded->batch, device);
       return net.forward(on.image, on.condition).to(at::kCPU, at::kFloat).contiguous();
     }();

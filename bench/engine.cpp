@@ -1,0 +1,130 @@
+// The engine against LibTorch and against the rate of a lone oneDNN convolution, on one machine in one run.
+//
+//   bench_engine [threads] [rounds]
+//
+// The U-Net of ivadomed's profile study (depth 3, 64 filters) on 18 slices of 128×128 and on one, and Modified3DUNet on
+// 64×64×64. All take turns in each round, so that a machine whose speed drifts treats them alike; medians are printed, and
+// the rate of each as a part of what the convolution 64→64, 3×3, on 18 slices of 128×128 reached in the same rounds.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <ivado/engine/engine.hpp>
+#include <ivado/model/modified_3d_unet.hpp>
+#include <ivado/model/net.hpp>
+#include <ivado/model/unet.hpp>
+#include <ivado/nn/cost.hpp>
+#include <ivado/runtime.hpp>
+#include <ivado/train/tensor.hpp>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
+}
+
+struct Contender {
+  std::string name;
+  double gflop;
+  std::function<void()> run;
+  std::vector<double> seconds{};
+};
+
+/// A convolution 64→64, 3×3, on 18 slices of 128×128 in the layout that oneDNN likes best.
+Contender lone_convolution(int threads) {
+  using namespace ivado::engine;
+  const ivado::Shape shape{18, 64, 128, 128};
+  const ThreadScope scope(threads);
+  const dnnl::memory::desc weights({64, 64, 3, 3}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::any);
+  const auto made = describe_convolution<dnnl::convolution_forward>(describe_any(shape), weights, {},
+                                                                    describe_any(shape), {2, 3, 1, 1}, {});
+  std::unordered_map<int, dnnl::memory> given{{DNNL_ARG_SRC, {made.src_desc(), processor()}},
+                                              {DNNL_ARG_WEIGHTS, {made.weights_desc(), processor()}},
+                                              {DNNL_ARG_DST, {made.dst_desc(), processor()}}};
+  for (auto& [name, memory] : given)
+    std::fill_n(static_cast<float*>(memory.get_data_handle()), memory.get_desc().get_size() / sizeof(float), 0.01F);
+  return {"a lone convolution of oneDNN", 18 * 128 * 128 * 2e-9 * 64 * 64 * 9,
+          [primitive = dnnl::convolution_forward(made), given, threads] {
+            const ThreadScope inner(threads);
+            dnnl::stream stream(processor());
+            primitive.execute(stream, given);
+            stream.wait();
+          }};
+}
+
+/// A model in LibTorch, as it comes and with channels last, and in the engine.
+template <class Model>
+void add(std::vector<Contender>& all, const std::string& what, const Model& model, const ivado::Shape& shape,
+         int threads, std::vector<std::int64_t> at_once) {
+  const double gflop = 1e-9 * static_cast<double>(ivado::graph::total_cost(ivado::graph::record(model, shape)).flops);
+  auto net = std::make_shared<ivado::Net<Model>>(model, 1);
+  net->train(false);
+  auto image = std::make_shared<ivado::Array<float>>(shape);
+  const at::Tensor tensor = ivado::tensor_view(*image);
+  at::manual_seed(1);
+  tensor.normal_();
+  const auto torch = [&](const std::string& name, const at::Tensor& input) {
+    all.push_back({what + ", LibTorch" + name, gflop, [net, image, input] {
+                     const c10::InferenceMode no_gradients;
+                     (void)net->forward(input);
+                   }});
+  };
+  torch("", tensor);
+  if (shape.rank() == 4)
+    torch(", channels last", at::cat({tensor, tensor}, 1).contiguous(at::MemoryFormat::ChannelsLast).narrow(1, 0, 1));
+  for (const auto count : at_once) {
+    ivado::EngineOptions options;
+    options.threads = threads;
+    options.samples_at_once = count;
+    auto engine = std::make_shared<ivado::Engine<Model>>(model, ivado::weights_of(*net), options);
+    const auto output = engine->forward(*image);
+    ivado::Array<float> copy = output.clone();
+    const double difference = (ivado::tensor_view(copy) - net->forward(tensor)).abs().max().template item<double>();
+    std::printf("%s: engine and LibTorch differ by %.1e; %.0f MB of activations, %zu tasks\n", what.c_str(), difference,
+                1e-6 * static_cast<double>(engine->network().plan(shape).bytes()),
+                engine->network().plan(shape).lines().size());
+    all.push_back({what + ", engine, " + std::to_string(count) + " at once", gflop,
+                   [engine, image] { (void)engine->forward(*image); }});
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ivado::RuntimeOptions options;
+  if (argc > 1) options.threads = std::atoi(argv[1]);
+  const int rounds = argc > 2 ? std::atoi(argv[2]) : 7;
+  if (rounds < 1) return std::fputs("usage: bench_engine [threads] [rounds]\n", stderr), 2;
+  const ivado::Runtime runtime = ivado::start_runtime(options);
+  const c10::InferenceMode no_gradients;
+  std::printf("%d threads, oneDNN %d.%d.%d, vectors of %d\n", runtime.threads, DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR,
+              DNNL_VERSION_PATCH, static_cast<int>(ivado::engine::native_block()));
+  std::vector<Contender> all{lone_convolution(runtime.threads)};
+  add(all, "U-Net, 18 slices", ivado::Unet<2>(), {18, 1, 128, 128}, runtime.threads, {1, 18});
+  add(all, "U-Net, one slice", ivado::Unet<2>(), {1, 1, 128, 128}, runtime.threads, {1});
+  add(all, "Modified3DUNet, 64³", ivado::Modified3DUNet<>(), {1, 1, 64, 64, 64}, runtime.threads, {1});
+  for (int round = 0; round <= rounds; ++round)  // the first one warms up
+    for (auto& one : all) {
+      const auto begin = std::chrono::steady_clock::now();
+      one.run();
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      if (round > 0) one.seconds.push_back(took.count());
+    }
+  const double lone = all.front().gflop / median(all.front().seconds);
+  std::printf("%-44s %10s %10s %10s %8s\n", "", "median s", "least s", "GFLOP/s", "of lone");
+  for (const auto& one : all) {
+    const double seconds = median(one.seconds);
+    std::printf("%-44s %10.4f %10.4f %10.1f %7.0f%%\n", one.name.c_str(), seconds,
+                *std::min_element(one.seconds.begin(), one.seconds.end()), one.gflop / seconds,
+                100 * one.gflop / seconds / lone);
+  }
+}
