@@ -1,6 +1,8 @@
 // The profile study: its experiments, its reading and averaging of logs, its figures and pages.
 #include <cmath>
+#include <ivado/config/params.hpp>
 #include <ivado/study/command.hpp>
+#include <ivado/transform/roi_crop.hpp>
 #include <set>
 #include <sstream>
 #include <string>
@@ -53,6 +55,15 @@ TEST_CASE("All experiments have runs of different names, each a configuration", 
   CHECK_THROWS_WITH(experiment("segmentatoin", {}), Catch::Matchers::Contains("segmentation"));
 }
 
+TEST_CASE("The runs of an experiment have colours of their own in its figures", "[unit]") {
+  for (const auto name : experiment_names) {
+    std::set<std::string_view> colours;
+    const auto runs = experiment(name, Settings{}).runs.size();
+    for (std::size_t r = 0; r < runs; ++r) colours.insert(ivado::detail::series_colour(r));
+    CHECK(colours.size() == runs);
+  }
+}
+
 TEST_CASE("The study's settings are those that it ran with", "[unit]") {
   const auto run_of = [](const char* of, std::size_t number) { return experiment(of, Settings{}).runs.at(number); };
   CHECK(run_of("segmentation", 0).configuration.at("default_model").at("n_filters") == 64);
@@ -70,12 +81,54 @@ TEST_CASE("The study's settings are those that it ran with", "[unit]") {
   CHECK(reduced.unet_filters < Settings{}.unet_filters);
 }
 
+TEST_CASE("The classifiers are given slices about the intensities of the image, without a region of interest",
+          "[unit]") {
+  Json crop = experiment("classification", Settings{}).runs.at(0).configuration.at("transformation").at("ROICrop");
+  crop.erase("applied_to");
+  Sample sample;
+  sample.image.voxels = zeros({1, 100, 100});
+  sample.image.voxels[30 * 100 + 60] = 1;
+  Rng rng(RandomKey{});
+  const auto window = ROICrop(from_json<ROICrop::Params>(crop, "ROICrop")).draw(rng, sample);
+  CHECK(window.start == std::array<std::int64_t, 3>{30 - 24, 60 - 24, 0});
+}
+
+TEST_CASE("All reductions are told, and Countception's steps are small enough for two cores", "[unit]") {
+  const auto reduced = study::detail::request_of(
+      {"countception"}, CommandOptions(std::vector<std::string>{"--reduced"}, "ivado study", {{"--reduced"}, {}}));
+  const auto told = study::detail::reductions(reduced);
+  const auto tells = [&](const std::string& what) { return std::count(told.begin(), told.end(), "reduced: " + what); };
+  CHECK(tells("epochs 3 instead of 5") == 1);
+  CHECK(tells("filters of the U-Net 8 instead of 64") == 1);
+  CHECK(tells("slices of a mini-batch in the experiment on Countception 1 instead of 18") == 1);
+  CHECK(tells("scale of the data in the experiment on Countception 0.25 instead of 1") == 1);
+  CHECK(tells("contrasts in the experiment on Countception T2star instead of T1w T2w T2star") == 1);
+  CHECK(tells("length of the phantom in mm 24 instead of 48") == 1);
+  CHECK(study::detail::reductions(StudyRequest{}).empty());
+  for (const auto& run : experiment("countception", reduced.settings).runs) {
+    CHECK(run.scale == 0.25);
+    CHECK(run.configuration.at("training_parameters").at("batch_size") == 1);
+    CHECK(run.configuration.at("transformation").at("CenterCrop").at("size") == Json{32, 32});
+    CHECK(run.configuration.at("loader_parameters").at("contrast_params").at("testing") == Json{"T2star"});
+  }
+}
+
 TEST_CASE("Published times give the published ratios", "[unit]") {
   CHECK(published_of("threshold", "unet_0.01")->threshold_s / published_of("threshold", "unet_0.1")->threshold_s ==
         Approx(7.39).epsilon(0.001));
   CHECK(published_of("segmentation", "3dunet")->data_s / published_of("segmentation", "3dunet")->training_s ==
         Approx(1.21).epsilon(0.005));
   CHECK(published_of("segmentation", "resnet") == nullptr);
+  for (const auto& one : published) {
+    INFO(one.experiment << " " << one.run);
+    CHECK(one.batches_s < one.training_s);
+    CHECK(one.batch_s * one.training_batches < 1.2 * one.batches_s);
+    CHECK(one.training_batches % 5 == 0);
+    CHECK(one.validation_batches % 5 == 0);
+    CHECK((one.use[3].memory > 0) == (one.threshold_s > 0));
+  }
+  CHECK(published_of("transfer", "unet25")->use[1].gpu == 46);
+  CHECK(published_of("classification", "densenet")->use[1].gpu_traffic == 3);
 }
 
 TEST_CASE("Repeats are averaged row by row, and a test stands behind its training", "[unit]") {
@@ -136,13 +189,20 @@ TEST_CASE("Figures and page are whole, name the runs, and say what was not measu
   CHECK_THAT(figures[0].second, Catch::Matchers::Contains("this machine does not tell"));
   CHECK_THAT(figures[1].second, Catch::Matchers::Contains("THR"));
   const auto asked = ratios(runs);
-  REQUIRE(asked.size() == 1);
+  REQUIRE(asked.size() == 3);
   CHECK(asked[0].ours == Approx(1.5));
   CHECK(asked[0].published == Approx(7.387).epsilon(0.001));
+  CHECK(asked[1].ours == Approx(4.0 / 17));
+  CHECK(asked[1].published == Approx(0.497).epsilon(0.001));
+  CHECK(asked[2].published == Approx(0.880).epsilon(0.001));
   const std::string page = page_html({experiment}, runs, {"a note with <tags>"});
   CHECK_THAT(page, Catch::Matchers::Contains("7.39") && Catch::Matchers::Contains("1.50") &&
                        Catch::Matchers::Contains("a note with &lt;tags&gt;"));
-  CHECK_THAT(page, !Catch::Matchers::Contains("http://") || !Catch::Matchers::Contains("src="));
+  CHECK_THAT(page, Catch::Matchers::Contains("<td>unet_0.01</td><td>TRAIN</td><td>–</td><td>73</td>"
+                                             "<td>–</td><td>55</td><td>75</td><td>57</td><td>50</td><td>82</td>"));
+  CHECK_THAT(page, Catch::Matchers::Contains("<td>-2.6500</td>"));  // mean loss of the last of five epochs
+  for (const char* outside : {"src=", "<link", "@import", "url(", "<script"})
+    CHECK_THAT(page, !Catch::Matchers::Contains(outside));
   const auto [side_by_side, table] = comparison(runs, {runs[1]}, "here", "there");
   CHECK_THAT(side_by_side, Catch::Matchers::Contains("threshold: unet_0.1"));
   CHECK_THAT(table,
@@ -154,9 +214,9 @@ TEST_CASE("The study runs each configuration, keeps what is there, and tells wha
   // A program that leaves the logs of a training, once for each of its calls.
   write_profile(scratch / "made", 1, 12, "THR,2,n/a,0.5,n/a,0.5\n");
   const std::string program = scratch / "program";
-  write_text(program, "#!/bin/sh\necho \"$@\" >> " + (scratch / "calls") + "\ncase \"$*\" in *unet_0.01*) [ -e " +
-                          (scratch / "broken") + " ] && exit 3;; esac\ncp -r " + (scratch / "made/profile") +
-                          " \"$(dirname \"$2\")/profile\"\n");
+  write_text(program, "#!/bin/sh\necho ivado\necho device: an abacus\necho \"$@\" >> " + (scratch / "calls") +
+                          "\ncase \"$*\" in *unet_0.01*) [ -e " + (scratch / "broken") + " ] && exit 3;; esac\ncp -r " +
+                          (scratch / "made/profile") + " \"$(dirname \"$2\")/profile\"\n");
   std::filesystem::permissions(program, std::filesystem::perms::owner_all);
   std::filesystem::create_directory(scratch / "data");
   const std::string output = scratch / "out";
@@ -179,11 +239,30 @@ TEST_CASE("The study runs each configuration, keeps what is there, and tells wha
   std::filesystem::remove(scratch / "broken");
   CHECK(run_study_command(arguments, program, out, err) == 0);
   CHECK(calls() == 6);  // those that failed
-  CHECK_THAT(content_of(output + "/study.html"), Catch::Matchers::Contains("reduced: epochs 1 instead of 5"));
+  CHECK_THAT(content_of(output + "/study.html"), Catch::Matchers::Contains("reduced: epochs 1 instead of 5") &&
+                                                     Catch::Matchers::Contains("<li>device: an abacus</li>"));
   CHECK_THAT(content_of(output + "/threshold/final/unet_0.01_sys.csv"), Catch::Matchers::Contains("THR,2,"));
   CHECK(ivado_test::is_well_formed(content_of(output + "/threshold/training_subplot.svg")));
   const Json configuration = Json::parse(content_of(output + "/threshold/unet_0.1/2/config.json"));
   CHECK(configuration.at("path_output") == output + "/threshold/unet_0.1/2");
+
+  const auto run_with = [&](const std::string& option, const std::string& value) {
+    auto changed = arguments;
+    *(std::find(changed.begin(), changed.end(), option) + 1) = value;
+    return run_study_command(changed, program, out, err);
+  };
+  // Fewer repeats are those of this request, and results of other threads or data are not kept.
+  write_profile(output + "/threshold/unet_0.1/2", 100, 12, "THR,2,n/a,0.5,n/a,0.5\n");
+  CHECK(run_with("--repeats", "1") == 0);
+  CHECK(calls() == 6);
+  CHECK_THAT(content_of(output + "/threshold/final/unet_0.1_sys.csv"), Catch::Matchers::Contains("DATA,1,"));
+  CHECK(run_with("--threads", "2") == 0);
+  CHECK(calls() == 10);
+  write_text(scratch / "data/sub-01/anat/sub-01_T2w.nii.gz", "more");
+  write_text(output + "/data/scale-2/of_other_data", "");
+  CHECK(run_with("--threads", "2") == 0);
+  CHECK(calls() == 14);
+  CHECK_FALSE(std::filesystem::exists(output + "/data/scale-2"));
 
   CHECK(run_study_command(std::vector<std::string>{"compare", output, output, "-o", scratch / "both"}, program, out,
                           err) == 0);
@@ -203,6 +282,8 @@ TEST_CASE("The study refuses what it cannot run", "[unit]") {
   CHECK(status({"scale", "--scale", "0.5", "x"}) == 2);
   CHECK(status({"batch", "--reduce"}) == 2);
   CHECK(status({"compare", "one"}) == 2);
+  CHECK(status({"batch", "--data", "/nowhere"}) == 2);
+  CHECK_THAT(err.str(), Catch::Matchers::Contains("there is no folder /nowhere"));
   CHECK(status({"--help"}) == 0);
   CHECK_THAT(out.str(), Catch::Matchers::Contains("usage: ivado study"));
 }

@@ -46,7 +46,7 @@ inline constexpr std::size_t phase_count = 5;
 /// - `batch(unit)` begins a mini-batch, once its data are there; `done(loss, samples)` of what it gives ends it;
 /// - `enter(phase)` begins a phase and ends the one before;
 /// - `loaded(seconds, waited)` is told the processor time that loading took in all threads since it was last told, and
-///   how long the run waited for it.
+///   how long the run waited for it; within the scope in which it waited: of training, validation or inference.
 ///
 /// Laws: measuring changes no result; a profiler that measures nothing is an empty class.
 /// Models: NoProfiler, StageTimer, SystemProfiler, TraceProfiler. Ten lines to copy: NoProfiler.

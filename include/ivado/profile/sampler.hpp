@@ -55,8 +55,9 @@ class ResourceSampler {
 
   /// Looks for the first time, and starts the thread.
   /// @param with_gpu  look for a graphics processor
-  explicit ResourceSampler(std::chrono::milliseconds interval, bool with_gpu = true)
-      : gpu_(with_gpu ? new Gpu : nullptr), interval_(interval) {
+  /// @param gpu       which one, as NVML counts
+  explicit ResourceSampler(std::chrono::milliseconds interval, bool with_gpu = true, unsigned gpu = 0)
+      : gpu_(with_gpu ? new Gpu(gpu) : nullptr), interval_(interval) {
     look();
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }

@@ -96,22 +96,22 @@ class SystemProfiler {
   };
 
   /// Measures from now on.
-  void record() {
+  /// @param gpu  the graphics processor that is looked at, as NVML counts: all of the machine
+  void record(unsigned gpu = 0) {
     if (sampler_) return;
     counter_ = std::make_unique<InstructionCounter>();
-    sampler_ = std::make_unique<ResourceSampler>(std::chrono::milliseconds(Options.interval_ms), Options.gpu);
+    sampler_ = std::make_unique<ResourceSampler>(std::chrono::milliseconds(Options.interval_ms), Options.gpu, gpu);
   }
   [[nodiscard]] bool is_recording() const noexcept { return sampler_ != nullptr; }
 
   [[nodiscard]] StageTimer::Scope scope(Unit unit) noexcept { return timer_.scope(unit); }
   [[nodiscard]] Batch batch(Unit unit) {
     if (!sampler_) return {nullptr, unit};
-    const double begin = wall_s();
+    const OwnCost cost(*this);
     batch_ = open();
     batch_.used.waiting_s = waited_s_;
     batch_.used.loading_s = loaded_s_;
     waited_s_ = loaded_s_ = 0;
-    own_s_ += wall_s() - begin;
     return {this, unit};
   }
   void enter(Phase phase) {
@@ -133,8 +133,8 @@ class SystemProfiler {
   [[nodiscard]] const std::vector<PhaseUse>& phases() const noexcept { return phases_; }
   [[nodiscard]] const std::vector<BatchUse>& training() const noexcept { return training_; }
   [[nodiscard]] const std::vector<BatchUse>& validation() const noexcept { return validation_; }
-  /// What the measuring itself took: processor time of the sampler's thread, and the time of the calls within the run.
-  [[nodiscard]] double own_s() const { return own_s_ + (sampler_ ? sampler_->own_processor_s() : 0); }
+  /// The processor time that the measuring itself took: of the sampler's thread, and of the calls within the run.
+  [[nodiscard]] double own_s() const { return own_processor_s_ + (sampler_ ? sampler_->own_processor_s() : 0); }
 
   /// The table of the units, as StageTimer prints it.
   void print(std::ostream& out) const { timer_.print(out); }
@@ -164,6 +164,23 @@ class SystemProfiler {
     ResourceSampler::Mark mark;
   };
 
+  /// Adds the time from its construction to its destruction to what the profiler itself takes.
+  class OwnCost {
+   public:
+    explicit OwnCost(SystemProfiler& profiler) noexcept : profiler_(profiler) {}
+    OwnCost(const OwnCost&) = delete;
+    OwnCost& operator=(const OwnCost&) = delete;
+    ~OwnCost() {
+      profiler_.own_wall_s_ += wall_s() - wall_s_;
+      profiler_.own_processor_s_ += thread_processor_s() - processor_s_;
+    }
+
+   private:
+    SystemProfiler& profiler_;
+    double wall_s_ = wall_s();
+    double processor_s_ = thread_processor_s();
+  };
+
   [[nodiscard]] Window open() const {
     Window out;
     out.mark = sampler_->mark();
@@ -191,11 +208,10 @@ class SystemProfiler {
     phase_.reset();
   }
   void end_batch(Unit unit, double loss, std::int64_t samples) {
+    const OwnCost cost(*this);
     const UsedResources used = close(batch_);
-    const double begin = wall_s();
     auto& log = unit == Unit::training ? training_ : validation_;
     if (unit == Unit::training || unit == Unit::validation) log.push_back({used, loss, samples});
-    own_s_ += wall_s() - begin;
   }
 
   [[nodiscard]] static std::string number(double value) {
@@ -253,7 +269,7 @@ class SystemProfiler {
     row("computing", computing.seconds - total_waiting_s_, computing.processor_s - total_loading_s_);
     row("postprocessing", post.seconds, post.processor_s);
     row("saving", saving.seconds, saving.processor_s);
-    row("profiler", own_s_, own_s());
+    row("profiler", own_wall_s_, own_s());
     return table;
   }
 
@@ -267,7 +283,8 @@ class SystemProfiler {
   double loaded_s_ = 0;
   double total_waiting_s_ = 0;
   double total_loading_s_ = 0;
-  double own_s_ = 0;
+  double own_wall_s_ = 0;       // of the calls within the run
+  double own_processor_s_ = 0;  // of the same
   std::vector<PhaseUse> phases_;
   std::vector<BatchUse> training_;
   std::vector<BatchUse> validation_;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <ostream>
@@ -22,6 +23,7 @@
 #include "../data/dataset_copy.hpp"
 #include "../data/phantom.hpp"
 #include "../error.hpp"
+#include "../version.hpp"
 #include "experiments.hpp"
 #include "measurements.hpp"
 #include "page.hpp"
@@ -74,6 +76,14 @@ class PngMaker {
   std::string fault_;
 };
 
+/// "a b c" of a list.
+template <class Value>
+[[nodiscard]] std::string joined(const std::vector<Value>& values) {
+  std::string out;
+  for (const auto& value : values) out += (out.empty() ? "" : " ") + ivado::detail::text(value);
+  return out;
+}
+
 /// The lines that say how a study differs from the one that was published.
 [[nodiscard]] inline std::vector<std::string> reductions(const StudyRequest& request) {
   std::vector<std::string> out;
@@ -83,9 +93,20 @@ class PngMaker {
     if (ours != theirs) out.push_back(ivado::detail::text("reduced: ", what, " ", ours, " instead of ", theirs));
   };
   differs("epochs", own.epochs, full.epochs);
+  differs("contrasts", joined(own.contrasts), joined(full.contrasts));
   differs("filters of the U-Net", own.unet_filters, full.unet_filters);
   differs("filters of the 3-D U-Net", own.unet_3d_filters, full.unet_3d_filters);
   differs("predictions of each image in the experiment on uncertainty", own.uncertainty_runs, full.uncertainty_runs);
+  const std::string network = " in the experiment on Countception";
+  differs("slices of a mini-batch" + network, own.countception_batch, full.countception_batch);
+  differs("voxels of a slice's side" + network, own.countception_side, full.countception_side);
+  differs("scale of the data" + network, own.countception_scale, full.countception_scale);
+  if (!own.countception_contrasts.empty())
+    differs("contrasts" + network, joined(own.countception_contrasts), joined(own.contrasts));
+  differs("scales of the data for the U-Nets", joined(own.unet_scales), joined(full.unet_scales));
+  differs("scales of the data for ResNet", joined(own.resnet_scales), joined(full.resnet_scales));
+  if (request.data.empty())
+    differs("length of the phantom in mm", request.phantom.length_mm, PhantomParams{}.length_mm);
   differs("repeats", request.repeats, 3);
   return out;
 }
@@ -104,19 +125,76 @@ class PngMaker {
   return folder;
 }
 
-/// True if the repeat is there already, made with the same configuration.
-[[nodiscard]] inline bool is_done(const Repeat& repeat, const std::string& configuration) {
+/// The record of a repeat that came to its end, in its folder.
+inline constexpr std::string_view record_name = "study.json";
+
+/// What a user's data set is told from another by without reading it: files, bytes, and the last change.
+[[nodiscard]] inline Json state_of(const std::string& folder) {
   namespace fs = std::filesystem;
-  return fs::exists(repeat.folder + "/profile/syslog.csv") && fs::exists(repeat.folder + "/config.json") &&
-         ivado::detail::read_bytes(repeat.folder + "/config.json") == configuration &&
-         (!repeat.run->is_tested || fs::exists(repeat.folder + "/profile_test/syslog.csv"));
+  std::int64_t files = 0;
+  std::uintmax_t bytes = 0;
+  auto newest = fs::file_time_type::min();
+  for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied)) {
+    std::error_code fault;
+    if (!entry.is_regular_file(fault)) continue;
+    const auto size = entry.file_size(fault);
+    if (fault) continue;
+    ++files;
+    bytes += size;
+    newest = std::max(newest, entry.last_write_time(fault));
+  }
+  return {{"folder", folder}, {"files", files}, {"bytes", bytes}, {"newest", newest.time_since_epoch().count()}};
+}
+
+/// What the data of a study are.
+[[nodiscard]] inline Json data_identity(const StudyRequest& request) {
+  if (request.data.empty()) return {{"phantom", to_json(request.phantom)}};
+  return state_of(request.data);
+}
+
+/// The folder of the data: the user's, or a phantom, which is made unless it is there. What an earlier study left of
+/// other data in the output folder is removed, larger and smaller data sets made of them as well.
+[[nodiscard]] inline std::string prepare_data(const StudyRequest& request, const Json& identity, std::ostream& out) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(request.output) / "data";
+  const std::string phantom = (folder / "phantom").string();
+  const std::string record = (folder / "made_of.json").string();
+  const std::string text = identity.dump(2) + "\n";
+  fs::create_directories(folder);
+  if (request.data.empty())
+    out << "data: a phantom of " << request.phantom.subjects << " subjects in " << phantom << "\n";
+  if (!fs::exists(record) || ivado::detail::read_bytes(record) != text) {
+    std::vector<fs::path> old;
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (const std::string name = entry.path().filename().string(); name == "phantom" || name.starts_with("scale-"))
+        old.push_back(entry.path());
+    fs::remove(record);
+    for (const auto& path : old) fs::remove_all(path);
+    if (request.data.empty()) write_phantom(phantom, request.phantom);
+    write_file_atomically(record, text);
+  }
+  return request.data.empty() ? phantom : request.data;
+}
+
+/// What the results of a repeat depend on: where it is another one than that of the record, the repeat runs anew.
+[[nodiscard]] inline std::string identity_of(const StudyRequest& request, const Run& run, const Json& configuration,
+                                             const Json& data) {
+  return Json{{"ivado", version},
+              {"configuration", configuration},
+              {"data", data},
+              {"threshold_increment", run.threshold_increment.value_or(0)},
+              {"is_tested", run.is_tested},
+              {"threads", request.threads},
+              {"workers", request.workers}}
+             .dump(2) +
+         "\n";
 }
 
 /// Runs a repeat, or finds it done.
 /// @return  what went wrong; nothing if all is well
 [[nodiscard]] inline std::optional<std::string> run_repeat(const StudyRequest& request, const std::string& program,
-                                                           const std::string& base, const Repeat& repeat,
-                                                           std::ostream& out) {
+                                                           const std::string& base, const Json& data,
+                                                           const Repeat& repeat, std::ostream& out) {
   namespace fs = std::filesystem;
   const Run& run = *repeat.run;
   Json configuration = run.configuration;
@@ -126,8 +204,9 @@ class PngMaker {
     configuration["training_parameters"]["transfer_learning"]["retrain_model"] =
         request.output + "/" + repeat.experiment->name + "/" + run.starts_from + "/" + std::to_string(repeat.number) +
         "/best_model.safetensors";
-  const std::string text = configuration.dump(2) + "\n";
-  if (is_done(repeat, text)) {
+  const std::string record = repeat.folder + "/" + std::string(record_name);
+  const std::string identity = identity_of(request, run, configuration, data);
+  if (fs::exists(record) && ivado::detail::read_bytes(record) == identity) {
     out << "  is there already\n";
     return std::nullopt;
   }
@@ -141,7 +220,7 @@ class PngMaker {
                                   std::to_string(request.threads),
                                   "--workers",
                                   std::to_string(request.workers)};
-  write_file_atomically(common[2], text);
+  write_file_atomically(common[2], configuration.dump(2) + "\n");
   const auto launch = [&](std::vector<std::string> more, const std::string& log) -> std::optional<std::string> {
     std::vector<std::string> arguments = common;
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -155,33 +234,39 @@ class PngMaker {
   if (run.threshold_increment) training.insert(training.end(), {"-t", ivado::detail::text(*run.threshold_increment)});
   auto fault = launch(training, "train.log");
   if (!fault && run.is_tested) fault = launch({"--test"}, "test.log");
-  if (fault) fs::remove(repeat.folder + "/config.json");  // it is not done
+  if (!fault) write_file_atomically(record, identity);
   return fault;
 }
 
-/// Reads all repeats that are there, and writes the means as the study did: `<run>_sys.csv` and so on.
+/// Reads the repeats that came to their end.
+/// @param repeats  at most so many of each configuration: an earlier study may have left more
 [[nodiscard]] inline std::vector<Measured> collect(const std::string& output,
-                                                   const std::vector<Experiment>& experiments) {
+                                                   const std::vector<Experiment>& experiments,
+                                                   int repeats = std::numeric_limits<int>::max()) {
   namespace fs = std::filesystem;
   std::vector<Measured> out;
   for (const auto& experiment : experiments)
     for (const auto& run : experiment.runs) {
       std::vector<std::string> folders;
-      for (int k = 1;; ++k) {
+      for (int k = 1; k <= repeats; ++k) {
         const std::string folder = output + "/" + experiment.name + "/" + run.name + "/" + std::to_string(k);
         if (!fs::exists(folder)) break;
-        if (fs::exists(folder + "/profile/syslog.csv")) folders.push_back(folder);
+        if (fs::exists(folder + "/" + std::string(record_name))) folders.push_back(folder);
       }
-      if (folders.empty()) continue;
-      const Measured measured = read_measured(experiment.name, run.name, folders);
-      const std::string final = output + "/" + experiment.name + "/final";
-      fs::create_directories(final);
-      for (const auto& [log, ending] : {std::pair{&Measured::system, "_sys"}, std::pair{&Measured::training, "_trn"},
-                                        std::pair{&Measured::validation, "_val"}, std::pair{&Measured::work, "_work"}})
-        write_file_atomically(final + "/" + run.name + ending + ".csv", csv(measured.*log));
-      out.push_back(measured);
+      if (!folders.empty()) out.push_back(read_measured(experiment.name, run.name, folders));
     }
   return out;
+}
+
+/// Writes the means over the repeats as the study did: `<run>_sys.csv` and so on.
+inline void write_means(const std::string& output, const std::vector<Measured>& runs) {
+  for (const auto& run : runs) {
+    const std::string folder = output + "/" + run.experiment + "/final";
+    std::filesystem::create_directories(folder);
+    for (const auto& [log, ending] : {std::pair{&Measured::system, "_sys"}, std::pair{&Measured::training, "_trn"},
+                                      std::pair{&Measured::validation, "_val"}, std::pair{&Measured::work, "_work"}})
+      write_file_atomically(folder + "/" + run.run + ending + ".csv", csv(run.*log));
+  }
 }
 
 /// Warnings of runs with too few mini-batches to say anything about one.
@@ -192,6 +277,18 @@ class PngMaker {
       out.push_back(run.experiment + "/" + run.run + " has " + std::to_string(batches) +
                     " mini-batches an epoch, fewer than 10: use more data for it");
   return out;
+}
+
+/// What a training says that it computes on, with the version of LibTorch: the line "device: …" of its log. Empty where
+/// there is none.
+[[nodiscard]] inline std::string device_of(const std::string& log) {
+  std::error_code fault;
+  if (!std::filesystem::exists(log, fault)) return {};
+  const std::string text = ivado::detail::read_bytes(log);
+  const auto begin = text.starts_with("device: ") ? 0 : text.find("\ndevice: ");
+  if (begin == std::string::npos) return {};
+  const auto line = text.find("device: ", begin);
+  return text.substr(line, text.find('\n', line) - line);
 }
 
 [[nodiscard]] inline std::vector<Experiment> experiments_of(const std::vector<std::string>& names,
@@ -212,13 +309,8 @@ class PngMaker {
                                                         std::ostream& out) {
   namespace fs = std::filesystem;
   const auto experiments = detail::experiments_of(request.experiments, request.settings);
-  fs::create_directories(request.output + "/data");
-  std::string base = request.data;
-  if (base.empty()) {
-    base = request.output + "/data/phantom";
-    out << "data: a phantom of " << request.phantom.subjects << " subjects in " << base << "\n";
-    write_phantom(base, request.phantom);
-  }
+  const Json data = detail::data_identity(request);
+  const std::string base = detail::prepare_data(request, data, out);
   auto notes = detail::reductions(request);
   notes.push_back("data: " + (request.data.empty() ? "phantom of " + std::to_string(request.phantom.subjects) +
                                                          " subjects, made by ivado"
@@ -239,18 +331,21 @@ class PngMaker {
     const auto& repeat = repeats[i];
     out << "[" << i + 1 << "/" << repeats.size() << "] " << repeat.experiment->name << "/" << repeat.run->name
         << ", repeat " << repeat.number << std::endl;
-    if (const auto fault = detail::run_repeat(request, program, base, repeat, out)) {
+    if (const auto fault = detail::run_repeat(request, program, base, data, repeat, out)) {
       out << "  " << *fault << "\n";
       failures.push_back(*fault);
     }
   }
 
-  const auto runs = detail::collect(request.output, experiments);
+  const auto runs = detail::collect(request.output, experiments, request.repeats);
+  detail::write_means(request.output, runs);
   for (const auto& warning : detail::short_epochs(runs, request.settings.epochs)) {
     notes.push_back(warning);
     out << "warning: " << warning << "\n";
   }
   for (const auto& failure : failures) notes.push_back(failure);
+  if (const std::string device = detail::device_of(repeats.front().folder + "/train.log"); !device.empty())
+    notes.push_back(device);
   detail::PngMaker make_png(request.output + "/png.log");
   for (const auto& experiment : experiments) {
     std::vector<Measured> of;
@@ -315,9 +410,14 @@ inline constexpr std::string_view usage =
   if (out.workers < 0) throw usage_error("ivado study", "--workers is below 0", "give 0 or more");
   out.data = options.text("--data");
   if (!out.data.empty()) out.data = std::filesystem::absolute(out.data).lexically_normal().string();
+  if (!out.data.empty() && !std::filesystem::is_directory(out.data))
+    throw usage_error("ivado study", "there is no folder " + out.data, "check --data");
   if (options.has("--output")) out.output = options.text("--output");
   out.output = std::filesystem::absolute(out.output).lexically_normal().string();
   if (options.has("--contrasts")) out.settings.contrasts = options.list("--contrasts");
+  if (out.is_reduced && out.settings.contrasts.size() > 1)
+    out.settings.countception_contrasts = {out.settings.contrasts.back()};
+  if (out.is_reduced && out.data.empty()) out.settings.countception_scale = 0.25;
   if (options.has("--suffix")) out.settings.target_suffix = options.text("--suffix");
   if (options.has("--scale")) {
     std::vector<double> scales;
@@ -331,11 +431,15 @@ inline constexpr std::string_view usage =
     }
     out.settings.unet_scales = out.settings.resnet_scales = scales;
   }
+  const auto add = [&](std::string_view name) {
+    if (std::find(out.experiments.begin(), out.experiments.end(), name) == out.experiments.end())
+      out.experiments.emplace_back(name);
+  };
   for (const auto& word : words) {
     if (word == "all")
-      out.experiments.assign(experiment_names.begin(), experiment_names.end());
+      for (const auto name : experiment_names) add(name);
     else
-      out.experiments.push_back(experiment(word, out.settings).name);
+      add(experiment(word, out.settings).name);
   }
   return out;
 }

@@ -15,6 +15,15 @@
 
 namespace ivado::study {
 
+/// Use of the machine in a phase as published, in percent, with the meaning that the columns of the study's files have:
+/// their headings of processor and memory of the graphics processor are swapped.
+struct PublishedUse {
+  int gpu = 0;
+  int gpu_traffic = 0;  ///< of its memory: the time in which that was read or written
+  int cpu = 0;
+  int memory = 0;
+};
+
 /// What was published of one configuration: times in seconds, means of three repeats (final/*_sys.csv, *_trn.csv and
 /// *_val.csv of github.com/ivadomed-profile-analysis-project/ivadomed-profile-analysis, December 2021; one graphics
 /// processor, ivadomed 2.8.0).
@@ -24,36 +33,71 @@ struct Published {
   double data_s = 0;
   double training_s = 0;
   double post_s = 0;
-  double threshold_s = 0;    ///< 0: no threshold analysis
-  int training_batches = 0;  ///< of all five epochs
-  double batches_s = 0;      ///< sum of their times
+  double threshold_s = 0;             ///< 0: no threshold analysis
+  int training_batches = 0;           ///< of all five epochs
+  double batches_s = 0;               ///< sum of their times
+  double batch_s = 0;                 ///< their median
+  int validation_batches = 0;         ///< of all five epochs
+  double validation_s = 0;            ///< sum of their times
+  double training_loss = 0;           ///< mean over the last epoch; NaN: not published
+  double validation_loss = 0;         ///< mean over the last epoch; NaN: not published
+  std::array<PublishedUse, 4> use{};  ///< in DATA, TRAIN, POST, THR
 };
 
-/// All that was published. The study's names "unet_10" and "batch_64", "batch_256" are those of what was really run: its
-/// numbers of mini-batches say factor 2, and batches of 16 and 32.
-inline constexpr auto published =
-    std::to_array<Published>({{"segmentation", "unet", 20.28, 49.19, 0.89, 0, 80, 20.5},
-                              {"segmentation", "filmedunet", 19.17, 46.38, 0.47, 0, 80, 21.6},
-                              {"segmentation", "3dunet", 39.30, 32.37, 1.25, 0, 85, 12.1},
-                              {"classification", "resnet", 15.74, 21.08, 1.54, 0, 80, 11.2},
-                              {"classification", "densenet", 15.55, 26.17, 8.55, 0, 80, 17.0},
-                              {"scale", "unet_0.5", 9.32, 27.51, 0.78, 0, 35, 11.7},
-                              {"scale", "unet_1", 17.58, 43.70, 0.75, 0, 80, 16.7},
-                              {"scale", "unet_2", 38.21, 91.69, 0.82, 0, 155, 31.1},
-                              {"scale", "3dunet_0.5", 17.68, 16.50, 0.97, 0, 40, 7.2},
-                              {"scale", "3dunet_1", 34.67, 27.89, 1.01, 0, 85, 9.8},
-                              {"scale", "3dunet_2", 72.68, 49.16, 1.07, 0, 175, 20.8},
-                              {"scale", "resnet_0.5", 11.36, 18.04, 1.66, 0, 35, 8.7},
-                              {"scale", "resnet_1", 17.42, 20.41, 1.58, 0, 80, 10.6},
-                              {"scale", "resnet_10", 203.35, 163.10, 1.62, 0, 835, 95.3},
-                              {"threshold", "unet_0.01", 16.86, 42.04, 0.85, 436.05, 80, 16.0},
-                              {"threshold", "unet_0.1", 16.90, 42.00, 0.84, 59.03, 80, 16.1},
-                              {"transfer", "unet", 19.11, 48.15, 0.92, 0, 80, 19.6},
-                              {"transfer", "unet25", 19.08, 43.47, 0.85, 0, 80, 18.2},
-                              {"transfer", "unet50", 20.50, 48.04, 0.96, 0, 80, 19.6},
-                              {"transfer", "unet75", 19.85, 48.31, 0.97, 0, 80, 20.1},
-                              {"batch", "batch_16", 19.06, 47.73, 0.92, 0, 90, 19.3},
-                              {"batch", "batch_32", 18.02, 48.30, 0.80, 0, 45, 17.7}});
+/// All that was published. "unet_2", "3dunet_2" and "batch_32" have the names of what was really run, as the numbers of
+/// mini-batches tell; the study calls them "unet_2.0" (a factor of 10 in its text) and "batch_256". Its "batch_64" is a
+/// second run with batches of 16.
+inline constexpr auto published = [] {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  // A configuration on two lines.
+  // clang-format off
+  return std::to_array<Published>({
+    {"segmentation", "unet", 20.28, 49.19, 0.89, 0, 80, 20.5, 0.179, 25, 2.8, -0.200, -0.268,
+     {{{2, 11, 39, 81}, {74, 41, 64, 82}, {5, 2, 37, 82}}}},
+    {"segmentation", "filmedunet", 19.17, 46.38, 0.47, 0, 80, 21.6, 0.203, 25, 5.0, -0.120, -0.234,
+     {{{4, 21, 32, 78}, {94, 35, 60, 85}, {9, 4, 42, 86}}}},
+    {"segmentation", "3dunet", 39.30, 32.37, 1.25, 0, 85, 12.1, 0.123, 30, 3.1, -0.269, -0.252,
+     {{{5, 13, 35, 72}, {50, 11, 71, 82}, {7, 4, 36, 82}}}},
+    {"classification", "resnet", 15.74, 21.08, 1.54, 0, 80, 11.2, 0.099, 25, 2.2, 0.0023, 0.0113,
+     {{{0, 5, 18, 88}, {24, 18, 23, 96}, {1, 3, 18, 96}}}},
+    {"classification", "densenet", 15.55, 26.17, 8.55, 0, 80, 17.0, 0.172, 25, 3.1, 0.0269, 0.1727,
+     {{{1, 3, 19, 86}, {18, 3, 34, 96}, {3, 2, 19, 96}}}},
+    {"scale", "unet_0.5", 9.32, 27.51, 0.78, 0, 35, 11.7, 0.161, 15, 1.7, -0.081, -0.081,
+     {{{0, 6, 20, 76}, {82, 68, 32, 86}, {3, 2, 27, 87}}}},
+    {"scale", "unet_1", 17.58, 43.70, 0.75, 0, 80, 16.7, 0.154, 25, 2.3, -0.166, -0.251,
+     {{{9, 15, 18, 76}, {77, 58, 61, 87}, {3, 2, 28, 87}}}},
+    {"scale", "unet_2", 38.21, 91.69, 0.82, 0, 155, 31.1, 0.162, 55, 5.4, -0.678, -0.746,
+     {{{11, 22, 23, 80}, {88, 58, 35, 90}, {7, 3, 25, 91}}}},
+    {"scale", "3dunet_0.5", 17.68, 16.50, 0.97, 0, 40, 7.2, 0.095, 15, 1.1, -0.094, -0.105,
+     {{{1, 7, 19, 77}, {60, 14, 54, 87}, {2, 2, 20, 87}}}},
+    {"scale", "3dunet_1", 34.67, 27.89, 1.01, 0, 85, 9.8, 0.095, 30, 2.3, -0.291, -0.281,
+     {{{2, 10, 20, 77}, {57, 12, 54, 87}, {3, 3, 21, 87}}}},
+    {"scale", "3dunet_2", 72.68, 49.16, 1.07, 0, 175, 20.8, 0.099, 60, 4.8, -0.749, -0.780,
+     {{{11, 21, 20, 76}, {58, 14, 53, 86}, {4, 2, 25, 86}}}},
+    {"scale", "resnet_0.5", 11.36, 18.04, 1.66, 0, 35, 8.7, 0.116, 15, 1.7, 0.0071, 0.0099,
+     {{{4, 6, 49, 88}, {9, 6, 67, 96}, {0, 1, 43, 95}}}},
+    {"scale", "resnet_1", 17.42, 20.41, 1.58, 0, 80, 10.6, 0.113, 25, 2.5, 0.0017, 0.0019,
+     {{{2, 7, 34, 85}, {18, 8, 34, 94}, {2, 2, 30, 95}}}},
+    {"scale", "resnet_10", 203.35, 163.10, 1.62, 0, 835, 95.3, 0.111, 300, 28.4, 0.0001, 0.0001,
+     {{{6, 16, 32, 90}, {16, 7, 71, 90}, {6, 4, 40, 90}}}},
+    {"threshold", "unet_0.01", 16.86, 42.04, 0.85, 436.05, 80, 16.0, 0.149, 25, 2.2, nan, nan,
+     {{{0, 12, 14, 72}, {73, 55, 57, 82}, {2, 2, 20, 83}, {4, 15, 16, 82}}}},
+    {"threshold", "unet_0.1", 16.90, 42.00, 0.84, 59.03, 80, 16.1, 0.150, 25, 2.2, nan, nan,
+     {{{0, 13, 15, 73}, {82, 63, 60, 83}, {2, 2, 20, 84}, {2, 14, 18, 83}}}},
+    {"transfer", "unet", 19.11, 48.15, 0.92, 0, 80, 19.6, 0.189, 25, 2.9, -0.203, -0.293,
+     {{{14, 21, 34, 75}, {67, 35, 53, 86}, {8, 4, 38, 86}}}},
+    {"transfer", "unet25", 19.08, 43.47, 0.85, 0, 80, 18.2, 0.187, 25, 3.1, -0.358, -0.472,
+     {{{21, 24, 37, 76}, {46, 22, 65, 86}, {8, 5, 42, 86}}}},
+    {"transfer", "unet50", 20.50, 48.04, 0.96, 0, 80, 19.6, 0.193, 25, 3.8, -0.428, -0.512,
+     {{{19, 24, 40, 78}, {53, 37, 70, 88}, {8, 3, 45, 89}}}},
+    {"transfer", "unet75", 19.85, 48.31, 0.97, 0, 80, 20.1, 0.193, 25, 3.2, -0.463, -0.545,
+     {{{22, 29, 38, 78}, {67, 34, 62, 88}, {8, 4, 47, 88}}}},
+    {"batch", "batch_16", 19.06, 47.73, 0.92, 0, 90, 19.3, 0.171, 25, 3.5, -0.238, -0.327,
+     {{{12, 21, 33, 78}, {71, 36, 74, 88}, {6, 3, 43, 88}}}},
+    {"batch", "batch_32", 18.02, 48.30, 0.80, 0, 45, 17.7, 0.222, 15, 2.7, -0.113, -0.160,
+     {{{18, 20, 25, 79}, {94, 59, 21, 91}, {8, 5, 25, 91}}}}});
+  // clang-format on
+}();
 
 /// What was published of a configuration, if anything was.
 [[nodiscard]] constexpr const Published* published_of(std::string_view experiment, std::string_view run) noexcept {
@@ -73,15 +117,23 @@ struct Settings {
   std::vector<double> unet_scales{0.5, 1, 2};
   std::vector<double> resnet_scales{0.5, 1, 10};
   int uncertainty_runs = 20;  ///< predictions of each image, in the experiment on uncertainty
+  // Of the experiment on Countception: a slice of 64 × 64 voxels takes 158 GFLOP forward, 473 in a step of training.
+  std::int64_t countception_batch = 18;
+  int countception_side = 64;                         ///< of its slices, in voxels
+  double countception_scale = 1;                      ///< of its data
+  std::vector<std::string> countception_contrasts{};  ///< empty: all
 };
 
-/// The settings of `--reduced`, which two cores finish in half an hour.
+/// The settings of `--reduced`, which two cores finish in half an hour. Countception makes steps of one small slice: at
+/// the study's size two cores take over a minute a step.
 [[nodiscard]] inline Settings reduced_settings() {
   Settings out;
   out.epochs = 3;
   out.unet_filters = 8;
   out.unet_3d_filters = 4;
   out.uncertainty_runs = 5;
+  out.countception_batch = 1;
+  out.countception_side = 32;
   return out;
 }
 
@@ -191,10 +243,12 @@ namespace detail {
   const Json image{"im"};
   Json resampled = resample();
   resampled["applied_to"] = {"im", "roi"};
+  // There is no region of interest: ivadomed crops about the image's own intensities.
+  const Json crop{{"size", {48, 48}}, {"as_ivadomed", true}, {"applied_to", {"im", "roi"}}};
   Json elastic_of_image = training_only(elastic());
   elastic_of_image["applied_to"] = image;
   out["transformation"] = {{"Resample", resampled},
-                           {"ROICrop", {{"size", {48, 48}}, {"applied_to", {"im", "roi"}}}},
+                           {"ROICrop", crop},
                            {"RandomAffine", training_only({{"translate", {0.03, 0.03}}, {"applied_to", image}})},
                            {"ElasticTransform", elastic_of_image},
                            {"NormalizeInstance", {{"applied_to", image}}}};
@@ -283,16 +337,20 @@ inline constexpr auto experiment_names =
   }
   if (name == "countception") {
     // The network that counts, on the labels of the segmentation: its cost is that of any label.
-    Json configuration = unet(settings);
+    Json small = unet(settings);
+    small["training_parameters"]["batch_size"] = settings.countception_batch;
+    small["transformation"]["CenterCrop"]["size"] = {settings.countception_side, settings.countception_side};
+    if (!settings.countception_contrasts.empty())
+      small["loader_parameters"]["contrast_params"] = {{"training_validation", settings.countception_contrasts},
+                                                       {"testing", settings.countception_contrasts}};
+    Json configuration = small;
     configuration["Countception"] = {{"applied", true}};
     configuration["training_parameters"]["loss"] = {{"name", "L2loss"}};
-    configuration["transformation"]["CenterCrop"]["size"] = {64, 64};
-    Json unet_of_same_size = unet(settings);
-    unet_of_same_size["transformation"]["CenterCrop"]["size"] = {64, 64};
-    return {"countception",
-            "Countception",
-            "What does the network for key points cost, beside a U-Net on slices of the same size?",
-            {{"unet", unet_of_same_size}, {"countception", configuration}}};
+    return {
+        "countception",
+        "Countception",
+        "What does the network for key points cost, beside a U-Net on slices of the same size?",
+        {{"unet", small, settings.countception_scale}, {"countception", configuration, settings.countception_scale}}};
   }
   std::vector<std::string> all(experiment_names.begin(), experiment_names.end());
   std::string list;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -62,13 +63,20 @@ namespace detail {
   return nullptr;
 }
 
-/// A phase of what was published.
+/// A phase of what was published; all of them where none is named.
 [[nodiscard]] inline double published_s(const Published& one, std::string_view phase) {
-  return phase == "DATA"    ? one.data_s
+  return phase.empty()      ? one.data_s + one.training_s + one.post_s + one.threshold_s
+         : phase == "DATA"  ? one.data_s
          : phase == "TRAIN" ? one.training_s
          : phase == "POST"  ? one.post_s
          : phase == "THR"   ? one.threshold_s
                             : 0;
+}
+
+/// The use of the machine in a phase as published; nothing of a phase that the study has not.
+[[nodiscard]] inline std::optional<PublishedUse> published_use(const Published* one, std::string_view phase) {
+  if (one == nullptr || !(published_s(*one, phase) > 0)) return std::nullopt;
+  return one->use[phase == "DATA" ? 0 : phase == "TRAIN" ? 1 : phase == "POST" ? 2 : 3];
 }
 
 [[nodiscard]] inline std::string html(std::string_view text) { return ivado::detail::xml_text(text); }
@@ -95,6 +103,13 @@ namespace detail {
   std::sort(values.begin(), values.end());
   const std::size_t half = values.size() / 2;
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+/// The mean of the last values, so many.
+[[nodiscard]] inline double mean_of_last(const std::vector<double>& values, std::size_t count) {
+  count = std::min(count, values.size());
+  double total = 0;
+  for (std::size_t i = values.size() - count; i < values.size(); ++i) total += values[i];
+  return count == 0 ? not_measured : total / static_cast<double>(count);
 }
 [[nodiscard]] inline double sum(const std::vector<double>& values) {
   double out = 0;
@@ -123,7 +138,10 @@ inline constexpr std::string_view page_style =
   std::vector<Ratio> out;
   struct Term {
     std::string_view run;
-    std::string_view phase;
+    std::string_view phase;  ///< empty: the whole run
+  };
+  const auto seconds = [](const Measured& run, std::string_view phase) {
+    return phase.empty() ? run.total_s() : run.phase_s(phase);
   };
   const auto ask = [&](std::string question, std::string_view experiment, Term above, Term below) {
     const Measured* const a = detail::run_of(runs, experiment, above.run);
@@ -131,22 +149,33 @@ inline constexpr std::string_view page_style =
     const Published* const c = published_of(experiment, above.run);
     const Published* const d = published_of(experiment, below.run);
     if (a == nullptr || b == nullptr || c == nullptr || d == nullptr) return;
-    out.push_back({std::move(question), a->phase_s(above.phase) / b->phase_s(below.phase),
+    out.push_back({std::move(question), seconds(*a, above.phase) / seconds(*b, below.phase),
                    detail::published_s(*c, above.phase) / detail::published_s(*d, below.phase)});
   };
   ask("2-D U-Net: DATA to TRAIN", "segmentation", {"unet", "DATA"}, {"unet", "TRAIN"});
   ask("3-D U-Net: DATA to TRAIN", "segmentation", {"3dunet", "DATA"}, {"3dunet", "TRAIN"});
   ask("DATA: 3-D to 2-D", "segmentation", {"3dunet", "DATA"}, {"unet", "DATA"});
   ask("TRAIN: FiLM to plain U-Net", "segmentation", {"filmedunet", "TRAIN"}, {"unet", "TRAIN"});
+  ask("POST: FiLM to plain U-Net", "segmentation", {"filmedunet", "POST"}, {"unet", "POST"});
   ask("POST: DenseNet to ResNet", "classification", {"densenet", "POST"}, {"resnet", "POST"});
   ask("TRAIN: DenseNet to ResNet", "classification", {"densenet", "TRAIN"}, {"resnet", "TRAIN"});
+  ask("ResNet: POST to the whole run", "classification", {"resnet", "POST"}, {"resnet", ""});
+  ask("DenseNet: POST to the whole run", "classification", {"densenet", "POST"}, {"densenet", ""});
   ask("U-Net, data ×1 to ×0.5: DATA", "scale", {"unet_1", "DATA"}, {"unet_0.5", "DATA"});
   ask("U-Net, data ×2 to ×1: DATA", "scale", {"unet_2", "DATA"}, {"unet_1", "DATA"});
+  ask("U-Net, data ×1 to ×0.5: TRAIN", "scale", {"unet_1", "TRAIN"}, {"unet_0.5", "TRAIN"});
   ask("U-Net, data ×2 to ×1: TRAIN", "scale", {"unet_2", "TRAIN"}, {"unet_1", "TRAIN"});
   ask("3-D U-Net, data ×2 to ×1: DATA", "scale", {"3dunet_2", "DATA"}, {"3dunet_1", "DATA"});
+  ask("3-D U-Net, data ×0.5: DATA to TRAIN", "scale", {"3dunet_0.5", "DATA"}, {"3dunet_0.5", "TRAIN"});
+  ask("3-D U-Net, data ×1: DATA to TRAIN", "scale", {"3dunet_1", "DATA"}, {"3dunet_1", "TRAIN"});
+  ask("3-D U-Net, data ×2: DATA to TRAIN", "scale", {"3dunet_2", "DATA"}, {"3dunet_2", "TRAIN"});
   ask("ResNet, data ×10 to ×1: DATA", "scale", {"resnet_10", "DATA"}, {"resnet_1", "DATA"});
   ask("ResNet, data ×10 to ×1: TRAIN", "scale", {"resnet_10", "TRAIN"}, {"resnet_1", "TRAIN"});
+  ask("ResNet, data ×1: DATA to TRAIN", "scale", {"resnet_1", "DATA"}, {"resnet_1", "TRAIN"});
+  ask("ResNet, data ×10: DATA to TRAIN", "scale", {"resnet_10", "DATA"}, {"resnet_10", "TRAIN"});
   ask("Threshold analysis: step 0.01 to 0.1", "threshold", {"unet_0.01", "THR"}, {"unet_0.1", "THR"});
+  ask("Threshold analysis, step 0.1, to the whole run", "threshold", {"unet_0.1", "THR"}, {"unet_0.1", ""});
+  ask("Threshold analysis, step 0.01, to the whole run", "threshold", {"unet_0.01", "THR"}, {"unet_0.01", ""});
   ask("Transfer, 25 % trained, to all trained: TRAIN", "transfer", {"unet25", "TRAIN"}, {"unet", "TRAIN"});
   ask("Transfer, 50 % trained, to all trained: TRAIN", "transfer", {"unet50", "TRAIN"}, {"unet", "TRAIN"});
   ask("Transfer, 75 % trained, to all trained: TRAIN", "transfer", {"unet75", "TRAIN"}, {"unet", "TRAIN"});
@@ -165,6 +194,44 @@ inline constexpr std::string_view page_style =
           {"validation_subplot",
            batches_svg(runs, &Measured::validation, "val_", experiment.title + ": mini-batches of validation")}};
 }
+
+namespace detail {
+
+/// The number of epochs that the runs of an experiment were to have.
+[[nodiscard]] inline std::size_t epochs_of(const Experiment& experiment) {
+  const Json& training = experiment.runs.front().configuration.at("training_parameters");
+  return training.at("training_time").at("num_epochs").get<std::size_t>();
+}
+
+/// The table of the mini-batches of training, or of validation.
+[[nodiscard]] inline std::string batch_table(const std::string& title, const Experiment& experiment,
+                                             const std::vector<Measured>& runs, bool is_training) {
+  std::string rows;
+  for (const auto& run : runs) {
+    const Published* const known = published_of(run.experiment, run.run);
+    const Log& log = is_training ? run.training : run.validation;
+    const auto times = log.column("time");
+    const auto losses = log.column(is_training ? "train_loss" : "val_loss");
+    const auto per_epoch = losses.size() / std::max<std::size_t>(epochs_of(experiment), 1);
+    const auto theirs = [&](double value, int decimals) { return known == nullptr ? "–" : number(value, decimals); };
+    const Published none{};
+    const Published& them = known == nullptr ? none : *known;
+    const int batches = is_training ? them.training_batches : them.validation_batches;
+    const double whole = is_training ? them.batches_s : them.validation_s;
+    rows += row({html(run.run), std::to_string(times.size()), theirs(batches, 0), number(median(times), 4),
+                 is_training ? theirs(them.batch_s, 3) : "–", number(sum(times), 2),
+                 percent(sum(times), run.phase_s("TRAIN")), known == nullptr ? "–" : percent(whole, them.training_s),
+                 number(sum(log.column("waiting_s")), 2), number(mean_of_last(losses, per_epoch), 4),
+                 theirs(is_training ? them.training_loss : them.validation_loss, 4),
+                 number(median(log.column("resident_mib")), 0)});
+  }
+  return "<h3>" + html(title) + "</h3>\n" +
+         table({"configuration", "mini-batches", "published", "median, s", "published", "sum, s", "of TRAIN",
+                "published", "waiting for data, s", "loss, last epoch", "published", "memory, MiB"},
+               rows);
+}
+
+}  // namespace detail
 
 /// The page.
 /// @param experiments  those of `runs`, in their order
@@ -247,22 +314,28 @@ inline constexpr std::string_view page_style =
                "profiler, processor s"},
               rows);
     rows.clear();
-    for (const auto& run : of) {
-      const Published* const known = published_of(run.experiment, run.run);
-      const auto times = run.training.column("time");
-      const auto losses = run.training.column("train_loss");
-      const double batches = static_cast<double>(times.size());
-      rows += row({html(run.run), number(batches, 0), number(median(times), 4), number(sum(times), 2),
-                   percent(sum(times), run.phase_s("TRAIN")),
-                   known == nullptr ? "–" : percent(known->batches_s, known->training_s),
-                   number(sum(run.training.column("waiting_s")), 2),
-                   number(losses.empty() ? not_measured : losses.back(), 4),
-                   number(median(run.training.column("resident_mib")), 0)});
-    }
-    out += "<h3>Mini-batches of training</h3>\n" +
-           table({"configuration", "mini-batches", "median, s", "sum, s", "of TRAIN", "published",
-                  "waiting for data, s", "last loss", "memory, MiB"},
-                 rows);
+    for (const auto& run : of)
+      for (const auto& phase : phases) {
+        const auto known = published_use(published_of(run.experiment, run.run), phase);
+        std::vector<std::string> cells{html(run.run), html(phase)};
+        for (const auto& [column, theirs] : {std::pair{"gpu_util", &PublishedUse::gpu},
+                                             {"gpu_mem_traffic", &PublishedUse::gpu_traffic},
+                                             {"cpu_util", &PublishedUse::cpu},
+                                             {"main_mem", &PublishedUse::memory}}) {
+          cells.push_back(number(100 * run.system.value(phase, column), 0));
+          cells.push_back(known ? std::to_string((*known).*theirs) : "–");
+        }
+        rows += row(cells);
+      }
+    out +=
+        "<h3>Use of the machine</h3>\n<p class=\"note\">In percent, of the whole machine. The published figures stand "
+        "where they belong: the headings of the study's files swap the processor and the memory of the graphics "
+        "processor, and that memory is the share of time in which it was read or written.</p>\n" +
+        table({"configuration", "phase", "GPU, %", "published", "traffic of its memory, %", "published", "CPU, %",
+               "published", "main memory, %", "published"},
+              rows);
+    out += batch_table("Mini-batches of training", experiment, of, true) +
+           batch_table("Mini-batches of validation", experiment, of, false);
     for (const auto& [name, svg] : figures_of(experiment, of))
       out +=
           "<figure>" + svg + "<figcaption>" + html(experiment.name + "/" + name + ".svg") + "</figcaption></figure>\n";
