@@ -1,5 +1,5 @@
-# Compiles a file as compile_commands.json says and expects it to fail with the sentence that the file names:
-#   cmake -D FILE=… -D BUILD_DIR=… -P run.cmake
+# Compiles a file as compile_commands.json says and expects it to fail with the sentence that the file names, as the first error:
+#   cmake -D FILE=… -D BUILD_DIR=… -D STOP=<flag that ends the compilation with the first error> -P run.cmake
 file(READ "${FILE}" source)
 if(NOT source MATCHES "// expect: ([^\n]+(\n// [^\n]+)*)") # a long sentence goes on in the comment lines that follow
   message(FATAL_ERROR "${FILE} has no line '// expect: <sentence>'")
@@ -17,7 +17,7 @@ string(SUBSTRING "${commands}" ${begin} -1 command)
 string(STRIP "${command}" command)
 string(REGEX REPLACE ",$" "" command "${command}")
 string(JSON command GET "{${command}}" command)
-string(REGEX REPLACE " -o [^ ]+ -c " " -fsyntax-only " command "${command}")
+string(REGEX REPLACE " -o [^ ]+ -c " " -fsyntax-only ${STOP} " command "${command}")
 
 execute_process(COMMAND "${CMAKE_COMMAND}" -E env LC_ALL=C sh -c "${command}" WORKING_DIRECTORY "${BUILD_DIR}" RESULT_VARIABLE status
                 OUTPUT_VARIABLE output ERROR_VARIABLE output)
