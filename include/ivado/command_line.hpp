@@ -177,4 +177,17 @@ inline void print_usage(std::ostream& out, std::string_view program) {
   return line;
 }
 
+/// Refuses options that the command would pass over.
+/// @param command  that of the command line, or else of the configuration
+/// @throws Error (usage) for --resume-training without --train, and --thr-increment with --segment
+inline void check_options(const CommandLine& line, Command command) {
+  const auto refuse = [&](const std::string& option, const std::string& remedy) {
+    throw usage_error("reading the command line",
+                      option + " is given, and the command is \"" + std::string(enum_name(command)) + "\"", remedy);
+  };
+  if (line.resume && command != Command::train) refuse("--resume-training", "it is for --train");
+  if (line.threshold_increment && command == Command::segment)
+    refuse("--thr-increment", "it is for --train and --test: segmenting has no truth to compare with");
+}
+
 }  // namespace ivado

@@ -19,6 +19,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -344,10 +345,7 @@ class Pipeline {
         augment_(begin_cascade().transformation),
         postprocess_(params_.postprocessing) {
     (void)size_ranges(params_.evaluation_parameters.target_size, 1);  // refused now, not after hours
-    if (params_.uncertainty.is_on() && task_ == Task::classification)
-      throw usage_error("reading the configuration key uncertainty",
-                        "it is estimated of maps, and " + section_.name + " is a classifier",
-                        "set uncertainty.n_it to 0");
+    check_task();
     std::error_code fault;
     std::filesystem::create_directories(params_.path_output, fault);
     if (!std::filesystem::is_directory(params_.path_output))
@@ -366,14 +364,14 @@ class Pipeline {
   /// The whole state of the training is in `checkpoint.safetensors` after each epoch.
   /// @param resume  go on with that state, bit for bit as if there had been no interruption, on the saved split
   ///
-  /// What a killed run left half-written in the output folder is removed first.
+  /// What a killed run left half-written in the output folder is removed first. The weights of an earlier training go to a
+  /// folder `earlier_N` in it once the new one is about to begin, not before all that it needs has been found good.
   FitSummary train(bool resume = false) {
     profiler_.enter(Phase::data);
+    check_training();
     for (const auto& folder : {std::string(), params_.model_name}) tidy(folder);
-    auto [cases, split] = split_data(resume ? Command::test : Command::train,
+    auto [cases, split] = split_data(resume ? SplitSource::resumed : SplitSource::drawn,
                                      params_.loader_parameters.contrast_params.training_validation);
-    write_split(output("split_datasets.json"), split, cases);
-    write_configuration();
     if (takes_metadata()) {
       encoder_ = MetadataEncoder::fit(chosen(cases, split.training), section_.metadata.value_or(""));
       logger_.info(encoder_->describe());
@@ -419,7 +417,11 @@ class Pipeline {
     if (resume) {
       state = load_checkpoint(output("checkpoint.safetensors"), net, optimizer, description());
       logger_.info("going on after epoch " + std::to_string(state.epochs.size()) + " of " + std::to_string(epochs));
+    } else {
+      write_split(output("split_datasets.json"), split, cases);
     }
+    write_configuration();
+    if (!resume) set_weights_aside();
     if constexpr (EpochLogger<LoggerPolicy>) logger_.begin_training(static_cast<int>(state.epochs.size()));
     if (observer.filmed)
       film_.begin(output("gifs"), observer.filmed->scenes(), static_cast<std::int64_t>(state.epochs.size()));
@@ -440,18 +442,20 @@ class Pipeline {
   }
 
   /// Finds the threshold of the best state's predictions on the validation set, without post-processing, and takes it for
-  /// the step `binarize_prediction` (metrics: Dice of each volume; of a classifier recall + specificity - 1).
+  /// the step `binarize_prediction` (metrics: Dice of each volume; of a classifier recall + specificity - 1, whose threshold
+  /// is only reported).
   ///
   /// ivadomed takes training and validation sets together (known-problems B6.19). Writes `threshold_analysis.csv` and
   /// `threshold_analysis.svg`, and the saved configurations anew.
   /// @param increment  distance of the thresholds
-  /// @throws Error (data) if there are no weights or no validation images
+  /// @throws Error (data) if there are no weights or no validation images; (usage) if the model predicts key points
   ThresholdResult analyse_thresholds(double increment) {
+    check_thresholds();
     profiler_.enter(Phase::threshold);
     const bool is_classifier = task_ == Task::classification;
     ThresholdAnalysis analysis(increment, is_classifier ? ThresholdMetric::recall_specificity : ThresholdMetric::dice);
     nn::Weights weights = trained_weights();
-    auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.training_validation);
+    auto [cases, split] = split_data(SplitSource::saved, params_.loader_parameters.contrast_params.training_validation);
     set_conditions(cases);
     auto set = make_set(chosen(cases, split.validation), Stage::testing);
     if (set->size() == 0)
@@ -489,8 +493,8 @@ class Pipeline {
   /// Predicts the testing set with the best state, writes each prediction on the grid of its image as
   /// `pred_masks/<image>_pred.nii.gz` and the metrics of each image to `results_eval/evaluation_3Dmetrics.csv`.
   ///
-  /// A classifier gives the probabilities of each sample in `results_eval/classification.csv` instead. A model of key
-  /// points gives the points of each heat map in `pred_masks/<image>_pred.csv` as well, with their distances to the true
+  /// A classifier gives the probabilities of each sample in `results_eval/classification.csv` instead, and its scores in
+  /// `results_eval/classification_scores.csv`. A model of key points gives the points of each heat map in `pred_masks/<image>_pred.csv` as well, with their distances to the true
   /// ones in `results_eval/keypoints.csv`.
   ///
   /// With the section `uncertainty` each image is predicted `n_it` times; the mean is what is post-processed, written and
@@ -503,7 +507,7 @@ class Pipeline {
   TestSummary test() {
     profiler_.enter(Phase::test);
     nn::Weights weights = trained_weights();
-    auto [cases, split] = split_data(Command::test, params_.loader_parameters.contrast_params.testing);
+    auto [cases, split] = split_data(SplitSource::saved, params_.loader_parameters.contrast_params.testing);
     set_conditions(cases);
     std::vector<Case> testing = chosen(cases, split.testing);
     if (testing.empty())
@@ -514,6 +518,7 @@ class Pipeline {
     summary.task = task_;
     std::filesystem::create_directories(output("results_eval"));
     for (const char* folder : {"pred_masks", "results_eval"}) tidy(folder);
+    remove_stale(testing);
     if (task_ == Task::classification)
       return test_classifier(net, *make_set(std::move(testing), Stage::testing), std::move(summary));
     summary.predictions = output("pred_masks");
@@ -533,7 +538,7 @@ class Pipeline {
         write_painted(one, geometry, prediction, truth);
       if (task_ == Task::keypoints) score_points(one, geometry, prediction, truth, summary, table);
     };
-    (void)predict_cases(net, std::move(testing), summary.predictions, done);
+    (void)predict_cases(net, std::move(testing), summary.predictions, done, Kept::probabilities);
     std::sort(summary.rows.begin(), summary.rows.end(),
               [](const auto& a, const auto& b) { return a.image_id < b.image_id; });
     write_evaluation_csv(summary.csv, summary.rows);
@@ -651,7 +656,12 @@ class Pipeline {
   /// Runs the command of the configuration.
   /// @param threshold_increment  of the threshold analysis after a training or before a test; without it there is none
   /// @param resume               go on with the training in the output folder
+  /// @throws Error (usage) if there can be no threshold analysis of such a model or in such steps; before any work
   void run(const std::optional<double>& threshold_increment = {}, bool resume = false) {
+    if (threshold_increment) {
+      (void)analysis_thresholds(*threshold_increment);
+      check_thresholds();
+    }
     switch (params_.command) {
       case Command::train:
         train(resume);
@@ -702,7 +712,19 @@ class Pipeline {
                {"early_stopping_epsilon", training.training_time.early_stopping_epsilon},
                {"num_epochs", training.training_time.num_epochs}}}};
     if (training.balance_samples.applied) out["training"]["balance_samples"] = training.balance_samples.type;
-    if (params_.loader_parameters.is_input_dropout) out["training"]["is_input_dropout"] = true;
+    if (const auto& from = training.transfer_learning; from.retrain_model)  // which layers are frozen
+      out["training"]["transfer_learning"] = {{"retrain_fraction", from.retrain_fraction}, {"reset", from.reset}};
+    // What chooses the samples of the training set, as far as it is not where the files lie.
+    const Json loader = to_json(params_.loader_parameters);
+    Json& data = out["training"]["data"];
+    for (const char* key : {"subject_selection", "roi_params", "slice_filter_params", "patch_filter_params",
+                            "is_input_dropout", "grid_tolerance_mm", "allow_regrid", "label_column", "label_values"})
+      data[key] = loader.at(key);
+    const Json& contrasts = loader.at("contrast_params");
+    data["contrast_params"] = {{"training_validation", contrasts.at("training_validation")},
+                               {"balance", contrasts.at("balance")}};
+    if (params_.object_detection_params.object_detection_path)
+      data["safety_factor"] = params_.object_detection_params.safety_factor;
     return out;
   }
 
@@ -724,6 +746,96 @@ class Pipeline {
     for (const auto& name : remove_abandoned(output(folder)))
       logger_.info("removed what a killed run left half-written: " +
                    output((std::filesystem::path(folder) / name).string()));
+  }
+
+  /// Refuses what is asked for and the model does not do.
+  /// @throws Error (usage) naming the key
+  void check_task() const {
+    const auto refuse = [&](const std::string& key, const std::string& what, const std::string& remedy) {
+      throw usage_error("reading the configuration key " + key, what + " " + section_.name + " is a classifier",
+                        remedy);
+    };
+    if (task_ != Task::classification) return;
+    if (params_.uncertainty.is_on()) refuse("uncertainty", "it is estimated of maps, and", "set uncertainty.n_it to 0");
+    if (!section_.mirror_axes.empty())
+      refuse("mirror_axes", "predicted maps are averaged over mirrored views, and", "leave it empty");
+    if (params_.evaluation_parameters.keypoints.value_or(false))
+      refuse("evaluation_parameters.keypoints", "key points are peaks of predicted maps, and", "set it to null");
+  }
+  /// Refuses what a training would stumble over only after it has looked for its images and read them: loss, optimiser,
+  /// schedule, and the file that it is to start from. A training always has a log, for its tables lie beside it.
+  /// @throws Error (usage) naming the key
+  void check_training() {
+    const auto& training = params_.training_parameters;
+    check_classes_of_loss(loss(), classes());
+    (void)make_scheduler<SchedulerPolicy>(to_json(training.scheduler.lr_scheduler), training.scheduler.initial_lr,
+                                          static_cast<int>(training.training_time.num_epochs));
+    (void)make_optimizer<OptimizerPolicy>(training.optimizer, {at::zeros({1})});
+    const auto& from = training.transfer_learning.retrain_model;
+    if (from && !std::filesystem::is_regular_file(*from))
+      throw usage_error("reading the configuration key training_parameters.transfer_learning.retrain_model",
+                        "there is no file " + *from, "name the file of a trained model, or set it to null");
+    if (params_.log_file.empty()) logger_.open(output("log"));
+  }
+  /// @throws Error (usage) if the model predicts heat maps, whose peaks a threshold would level
+  void check_thresholds() const {
+    if (task_ == Task::keypoints)
+      throw usage_error("analysing thresholds (--thr-increment)", "the model " + section_.name + " predicts key points",
+                        "leave it out: points are the peaks of heat maps that are not binarised");
+  }
+
+  /// Moves the weights that an earlier training left in the output folder (but not those that this one starts from) to a
+  /// folder `earlier_N` of their own: until the first epoch of the new one is done, nobody shall test them on the new
+  /// split, or go on with them.
+  /// @throws Error (internal) if one cannot be moved
+  void set_weights_aside() {
+    std::vector<std::string> paths{package(".safetensors")};
+    if constexpr (!ExporterPolicy::extension.empty()) paths.push_back(package(std::string(ExporterPolicy::extension)));
+    for (const char* name : {"checkpoint.safetensors", "best_model.safetensors", "final_model.safetensors"})
+      paths.push_back(output(name));
+    const auto& start = params_.training_parameters.transfer_learning.retrain_model;
+    std::erase_if(paths, [&](const std::string& path) {
+      std::error_code ignored;
+      return !std::filesystem::exists(path) || (start && std::filesystem::equivalent(path, *start, ignored));
+    });
+    if (paths.empty()) return;
+    int number = 1;
+    while (std::filesystem::exists(output("earlier_" + std::to_string(number)))) ++number;
+    const std::string aside = output("earlier_" + std::to_string(number));
+    std::error_code fault;
+    std::filesystem::create_directory(aside, fault);
+    for (const auto& path : paths)
+      if (!fault)
+        std::filesystem::rename(path, std::filesystem::path(aside) / std::filesystem::path(path).filename(), fault);
+    if (fault)
+      throw internal_error("moving the weights of an earlier training to " + aside, fault.message(),
+                           "check the permissions of that folder");
+    logger_.info("the weights of an earlier training are now in " + aside);
+  }
+  /// Removes a file if it is there.
+  /// @return true if it was
+  /// @throws Error (internal) if it cannot be removed
+  static bool remove_file(const std::string& path) {
+    std::error_code fault;
+    const bool was_there = std::filesystem::remove(path, fault);
+    if (fault)
+      throw internal_error("removing " + path + " of an earlier run", fault.message(),
+                           "check the permissions of its folder");
+    return was_there;
+  }
+  /// Removes what an earlier test left of these images and this one does not write: maps of uncertainty (those beside its
+  /// prediction), and painted lesions.
+  void remove_stale(const std::vector<Case>& cases) {
+    const bool paints = params_.evaluation_parameters.object_detection_metrics && task_ == Task::segmentation;
+    std::size_t maps = 0;
+    for (const auto& one : cases) {
+      const std::string stem = output("pred_masks/" + one.id);
+      if (!params_.uncertainty.is_on() && std::filesystem::exists(stem + "_pred.nii.gz"))
+        maps += remove_uncertainty_maps(stem);
+      if (!paints) remove_file(painted_path(one));
+    }
+    if (maps > 0)
+      logger_.info("removed the maps of uncertainty of an earlier test: " + std::to_string(maps) + " files");
   }
 
   /// Writes the configuration to the output folder and the package.
@@ -782,14 +894,23 @@ class Pipeline {
 
   // -- data
 
-  std::pair<std::vector<Case>, Split> split_data(Command purpose, const std::vector<std::string>& contrasts) {
+  /// Where a split comes from.
+  enum class SplitSource {
+    drawn,    ///< of the configuration
+    saved,    ///< that of the training in the output folder, unless the configuration names a file or there is none
+    resumed,  ///< that of the training in the output folder
+  };
+
+  /// @throws Error (data) if the split of the training that goes on is not there, or images of it are not
+  std::pair<std::vector<Case>, Split> split_data(SplitSource source, const std::vector<std::string>& contrasts) {
     [[maybe_unused]] const auto scope = profiler_.scope(Unit::index);
     LeftOutList left_out;
     std::vector<Case> cases = loader_.cases(true, contrasts, left_out);
     Split split = [&] {
       const std::string saved = output("split_datasets.json");
-      if (purpose == Command::test && !params_.split_dataset.fname_split && std::filesystem::exists(saved)) {
-        logger_.info("testing set: that of " + saved);
+      if (source == SplitSource::resumed) return read_split_to_resume(saved, cases);
+      if (source == SplitSource::saved && !params_.split_dataset.fname_split && std::filesystem::exists(saved)) {
+        logger_.info("split: that of " + saved);
         return read_split(saved, cases);
       }
       return split_cases(cases, params_.split_dataset, params_.loader_parameters.subject_selection);
@@ -870,7 +991,10 @@ class Pipeline {
 
   void report(const LeftOutList& left_out) {
     for (const auto& warning : left_out.warnings) logger_.warning(warning);
-    if (left_out.files.empty()) return;
+    if (left_out.files.empty()) {
+      remove_file(output("left_out.csv"));
+      return;
+    }
     std::map<std::string, std::size_t> reasons;
     std::string table = "file,reason\n";
     for (const auto& one : left_out.files) {
@@ -1105,17 +1229,13 @@ class Pipeline {
   /// Conditions of a FiLM model for each case, by the encoder of the training.
   void set_conditions(std::vector<Case>& cases) {
     if (!encoder_) return;
-    std::map<std::string, std::size_t> unknown;
     for (auto& one : cases) {
       if (!encoder_->encodes(one))
         throw data_error("conditioning the model on " + encoder_->metadata(), one.id + " has no such metadata",
                          "leave the image out, or complete its metadata");
       one.condition = encoder_->encode(one);
-      if (const auto value = encoder_->unknown(one)) ++unknown[*value];
+      if (const auto what = encoder_->unknown(one)) logger_.warning(*what);
     }
-    for (const auto& [value, count] : unknown)
-      logger_.warning("the training had no " + encoder_->metadata() + " " + value + ": " + std::to_string(count) +
-                      " images are predicted without that condition");
   }
 
   /// The weights of the best state. They bring the encoder of the metadata.
@@ -1254,13 +1374,18 @@ class Pipeline {
 
   // -- testing
 
+  /// What of a prediction is there behind the post-processing.
+  enum class Kept { result, probabilities };
+
   template <class AnyNet, class Done>
-  void predict_all(AnyNet& net, const Set& set, const Done& done, bool postprocessed = true) {
+  void predict_all(AnyNet& net, const Set& set, const Done& done, bool postprocessed = true, Kept kept = Kept::result) {
     Mirrored views(net, section_.mirror_axes);
     predict(
         views, set, augment_, batch_options(false), classes(), overlap_weights(), runtime_.device, profiler_,
         [&](std::size_t volume, Prediction prediction) {
           [[maybe_unused]] const auto scope = profiler_.scope(Unit::postprocessing);
+          const Array<float> before = kept == Kept::probabilities ? prediction.voxels.clone() : Array<float>();
+          if (kept == Kept::probabilities) prediction.probabilities = &before;
           if (postprocessed) postprocess_(prediction);
           done(set.case_of(volume), set.geometry_of(volume), prediction);
         },
@@ -1274,22 +1399,24 @@ class Pipeline {
   /// @return the paths of the maps
   template <class AnyNet, class Done>
   std::vector<std::string> predict_cases(AnyNet& net, std::vector<Case> cases, const std::string& folder,
-                                         const Done& done) {
+                                         const Done& done, Kept kept = Kept::result) {
     const Uncertainty& how = params_.uncertainty;
     std::vector<std::string> written;
     if (!how.is_on()) {
       if (how.epistemic || how.aleatoric || how.n_it > 0)
         logger_.warning("uncertainty is not estimated: it takes n_it of at least 2, and epistemic or aleatoric");
-      predict_all(net, *make_set(std::move(cases), Stage::testing), done);
+      predict_all(net, *make_set(std::move(cases), Stage::testing), done, true, kept);
       return written;
     }
+    add_boxes(cases);
     const auto set_of = [&](const Case& one, Stage stage, std::uint64_t seed) {
+      [[maybe_unused]] const auto scope = profiler_.scope(Unit::data);
       return std::unique_ptr<Set>(new Set(loader_.dataset({one}, augment_, stage, seed)));
     };
     const auto finish = [&](const Case& one, const Geometry& geometry, const UncertaintyMaps& maps) {
       for (auto& path : write_uncertainty_maps(folder + "/" + one.id, maps, geometry))
         written.push_back(std::move(path));
-      Prediction prediction{maps.soft.clone(), geometry.spacing_mm(), false, &maps};
+      Prediction prediction{maps.soft.clone(), geometry.spacing_mm(), false, &maps, &maps.soft};
       postprocess_(prediction);
       done(one, geometry, prediction);
     };
@@ -1324,6 +1451,8 @@ class Pipeline {
     summary.csv = output("results_eval/classification.csv");
     write_classification_csv(summary.csv, records);
     summary.classification = classification_summary(records);
+    const std::string scores_csv = output("results_eval/classification_scores.csv");
+    write_file_atomically(scores_csv, classification_scores_csv(summary.classification));
     for (std::size_t c = 0; c < summary.classification.classes.size(); ++c) {
       const auto& scores = summary.classification.classes[c];
       logger_.info("class " + std::to_string(c) + ": log loss " + detail::fixed(scores.log_loss, 4) + ", accuracy " +
@@ -1331,17 +1460,21 @@ class Pipeline {
                    std::to_string(records.size()) + " samples, " + std::to_string(summary.classification.positives[c]) +
                    " of them of the class");
     }
-    logger_.info("metrics:     " + summary.csv);
+    logger_.info("samples:     " + summary.csv);
+    logger_.info("metrics:     " + scores_csv);
     return summary;
   }
 
+  [[nodiscard]] std::string painted_path(const Case& one) const {
+    return output("results_eval/" + one.id + "_painted.nii.gz");
+  }
   /// Writes the lesions that were found, missed and made up, each in its colour, beside the metrics.
   void write_painted(const Case& one, const Geometry& geometry, const Prediction& prediction,
                      const Array<float>& truth) {
     const Array<std::uint8_t> painted = paint_objects(prediction, truth.view(), params_.evaluation_parameters);
     Prediction picture{zeros(painted.shape()), prediction.spacing_mm, true};
     std::copy(painted.begin(), painted.end(), picture.voxels.begin());
-    write_prediction(output("results_eval/" + one.id + "_painted.nii.gz"), picture, geometry);
+    write_prediction(painted_path(one), picture, geometry);
   }
 
   /// Writes the key points of a heat map and compares them with the true ones.
@@ -1434,6 +1567,7 @@ int main(int argc, char** argv, std::string_view configuration = {}) {
       throw usage_error("starting", "neither a configuration nor data are given",
                         "use -c config.json, or -pd for the data; --help explains");
     if (line.command) params.command = *line.command;
+    check_options(line, params.command);
     if (!line.path_data.empty()) params.loader_parameters.path_data.values = line.path_data;
     if (!line.path_output.empty()) params.path_output = line.path_output;
     if (line.threads) params.threads = line.threads;
@@ -1446,7 +1580,7 @@ int main(int argc, char** argv, std::string_view configuration = {}) {
     Experiment experiment(std::move(params), start_runtime(options));
     if (line.profile) {
       if constexpr (requires { experiment.profiler().record(); })
-        experiment.profiler().record();
+        experiment.profiler().record(static_cast<unsigned>(options.gpu_ids.front()));
       else
         throw usage_error("starting", "--profile is given, and this program was compiled without it",
                           "name profile::select<profile::level::system> among the policies of its Pipeline");

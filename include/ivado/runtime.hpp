@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <malloc.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -83,10 +84,11 @@ inline void set_blas_threads(int threads) {
 #endif
   if (at::globalContext().hasCUDA()) {
     runtime.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(options.gpu_ids.front()));
-    runtime.notes.push_back("device: CUDA " + std::to_string(options.gpu_ids.front()));
+    runtime.notes.push_back("device: CUDA " + std::to_string(options.gpu_ids.front()) +
+                            " (LibTorch " TORCH_VERSION ")");
   } else {
-    runtime.notes.push_back("device: CPU (LibTorch sees no CUDA), " + std::to_string(runtime.threads) +
-                            (runtime.threads == 1 ? " thread" : " threads"));
+    runtime.notes.push_back("device: CPU (LibTorch " TORCH_VERSION " sees no CUDA), " +
+                            std::to_string(runtime.threads) + (runtime.threads == 1 ? " thread" : " threads"));
   }
   const std::string blas = detail::blas_library();
   if (detail::is_reference_blas(blas))

@@ -74,6 +74,17 @@ TEST_CASE("Points of a grid have names that differ and that are short enough for
   CHECK(cut[0].suffix.size() < 200);
 }
 
+TEST_CASE("Configurations that would share a folder are refused") {
+  const auto points = [](const char* tree, GridRule rule) {
+    return grid_points(base, grid_keys(Json::parse(tree), "reading"), rule).size();
+  };
+  const char* const twice = R"({"default_model": {"depth": [2, 3, 2]}})";
+  CHECK_THROWS_WITH(points(twice, GridRule::one_by_one), Contains("-depth-2") && Contains("once"));
+  CHECK_THROWS_WITH(points(R"({"model_name": ["a b", "ab"]})", GridRule::all), Contains("-model_name-ab"));
+  // Together with another key the same option may come again.
+  CHECK(points(R"({"default_model": {"depth": [2, 3, 2], "dropout_rate": [0, 0, 0.5]}})", GridRule::together) == 3);
+}
+
 TEST_CASE("A tree without options is refused with the key") {
   CHECK_THROWS_WITH(grid_keys(Json::parse(R"({"a": {"b": 3}})"), "reading hyper.json"),
                     Contains("reading hyper.json") && Contains("a/b is 3") && Contains("list"));

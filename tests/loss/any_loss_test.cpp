@@ -39,6 +39,28 @@ TEST_CASE("What a LossCombination gets wrong is told through AnyLoss as well", "
                     Contains("did you mean \"LossCombination\"?"));
 }
 
+TEST_CASE("A loss tells whether it fits the number of classes before there is a prediction", "[unit]") {
+  const auto check = [](const char* section, std::int64_t classes) {
+    check_classes_of_loss(make_loss<AnyLoss>(Json::parse(section)), classes);
+  };
+  for (const char* name : {"DiceCrossEntropyLoss", "BinaryCrossEntropyLoss", "MultiClassDiceLoss"}) {
+    const std::string weighted = std::string(R"({"name": ")") + name + R"(", "class_weights": [1, 2]})";
+    CHECK_NOTHROW(check(weighted.c_str(), 2));
+    CHECK_THROWS_WITH(check(weighted.c_str(), 3),
+                      Contains(name) && Contains("class_weights has 2 numbers, there are 3 classes"));
+  }
+  CHECK_NOTHROW(check(R"({"name": "MultiClassDiceLoss", "classes_of_interest": [1]})", 2));
+  CHECK_THROWS_WITH(check(R"({"name": "MultiClassDiceLoss", "classes_of_interest": [1]})", 1),
+                    Contains("classes_of_interest holds 1, there are 1 classes"));
+  CHECK_THROWS_WITH(check(R"({"name": "MultiClassDiceLoss", "classes_of_interest": [0], "class_weights": [0, 1]})", 2),
+                    Contains("0 for every class in use"));
+  CHECK_THROWS_WITH(check(R"({"name": "LossCombination", "losses_list": ["DiceLoss", "BinaryCrossEntropyLoss"],
+                              "params_list": [null, {"class_weights": [1, 1, 1]}]})",
+                          2),
+                    Contains("class_weights has 3 numbers, there are 2 classes"));
+  CHECK_NOTHROW(check(R"({"name": "DiceLoss"})", 7));
+}
+
 TEST_CASE("Any loss may be for any task, the chosen one has its own", "[unit]") {
   STATIC_REQUIRE(AnyLoss::tasks.meets(Task::classification));
   const auto meets = [](const char* section, Task task) {

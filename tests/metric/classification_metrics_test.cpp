@@ -144,6 +144,32 @@ TEST_CASE("classification records that do not fit are refused by name", "[unit][
   }
 }
 
+TEST_CASE("the scores of a classification are written as a table", "[unit][classification]") {
+  const std::string head = "class,samples,positives,log_loss,accuracy,balanced_accuracy,sensitivity,specificity,auc\n";
+  CHECK(classification_scores_csv({}) == head);
+  ClassificationSummary summary;
+  summary.samples = 4;
+  summary.positives = {1, 4};
+  summary.classes = {{0.5, 0.75, 0.625, 0.25, 1, 0.875},
+                     {0.25, 1, undefined_score, 1, undefined_score, undefined_score}};
+  summary.mean = {0.375, 0.875, 0.625, 0.625, 1, 0.875};
+  CHECK(classification_scores_csv(summary) == head +
+                                                  "0,4,1,0.5,0.75,0.625,0.25,1.0,0.875\n"
+                                                  "1,4,4,0.25,1.0,,1.0,,\n"
+                                                  "mean,4,,0.375,0.875,0.625,0.625,1.0,0.875\n");
+  summary.classes.resize(1);
+  CHECK(classification_scores_csv(summary) == head + "0,4,1,0.5,0.75,0.625,0.25,1.0,0.875\n");
+}
+
+TEST_CASE("a classification of images without truth is a table of probabilities", "[unit][classification]") {
+  CHECK(classification_csv({{"sub-01", {0.25F, 1}, {}}, {"sub-02", {0, 0.5F}, {}}}) ==
+        "id,probability_class0,probability_class1\nsub-01,0.25,1\nsub-02,0,0.5\n");
+  CHECK_THROWS_WITH(classification_csv({{"sub-01", {0.25F}, {}}, {"sub-02", {0}, {1}}}), Contains("sub-02"));
+  CHECK_THROWS_WITH(classification_csv({{"sub-01", {0.25F}, {0}}, {"sub-02", {0}, {}}}),
+                    Contains("sub-02") && Contains("0 truths"));
+  CHECK_THROWS_WITH(classification_csv({{"sub-01", {1.5F}, {}}}), Contains("class 0 has the value 1.5"));
+}
+
 TEST_CASE("a classification is written as a table", "[unit][classification]") {
   const std::string path =
       (std::filesystem::temp_directory_path() / ("ivado-classification-" + std::to_string(::getpid()) + ".csv"))

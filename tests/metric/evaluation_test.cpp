@@ -242,6 +242,14 @@ TEST_CASE("the evaluation has distances in mm and the calibration", "[unit][eval
   // In the box of 9 × 8 × 6: 7/9 right with 0.75, 1/9 wrong with 0.75, 1/9 wrong with 1.
   const double expected = 8.0 / 9 * (7.0 / 8 - 0.75) + 1.0 / 9;
   CHECK(evaluate(prediction, truth.view()).classes[0].expected_calibration_error == Approx(expected));
+  // A mask with the probabilities that it was made of has their calibration.
+  const Array<float> probabilities = prediction.voxels.clone();
+  prediction.probabilities = &probabilities;
+  prediction.is_mask = true;
+  for (float& value : prediction.voxels) value = value >= 0.5F ? 1.0F : 0.0F;
+  const ClassEvaluation mask = evaluate(prediction, truth.view()).classes[0];
+  CHECK(mask.expected_calibration_error == Approx(expected));
+  CHECK(mask.dice == found.dice);
 }
 
 TEST_CASE("objects are painted in the image, class by class", "[unit][evaluation]") {

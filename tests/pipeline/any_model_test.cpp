@@ -17,30 +17,15 @@ using General =
     Pipeline<BidsLoader<AnySlices, Channels<dynamic>, Classes<dynamic>, MissingContrasts, Metadata>, AnyCompose,
              AnyModel, AnyLoss, AnyPostProcess, AnyScheduler, Loggers<QuietLogger, LogFiles>, OnnxExporter>;
 
-constexpr std::string_view numbers = R"({
-  "loader_parameters": {
-    "target_suffix": ["_seg-manual"],
-    "contrast_params": {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]},
-    "workers": 1
-  },
-  "split_dataset": {"train_fraction": 0.5, "test_fraction": 0.25},
-  "training_parameters": {"batch_size": 8, "training_time": {"num_epochs": 2}, "scheduler": {"initial_lr": 0.01}},
-  "default_model": {"n_filters": 4, "depth": 2},
-  "transformation": {
-    "Resample": {"hspace": 1.5, "wspace": 1.5}, "CenterCrop": {"size": [32, 32]}, "NormalizeInstance": {}
-  },
-  "postprocessing": {"binarize_prediction": {"thr": 0.5}}
-})";
-
 const World& world() {
   static const World one({"T1w", "T2w"});
   return one;
 }
 
-/// @param changes  laid over `numbers`
+/// @param changes  laid over `small_experiment`
 General make(const std::string& name, const std::string& changes = "{}", const std::string& data = world().data()) {
   std::vector<std::string> warnings;
-  auto params = General::configure(General::defaults(), Json::parse(numbers), warnings);
+  auto params = General::configure(General::defaults(), Json::parse(small_experiment), warnings);
   params = General::configure(params, Json::parse(changes), warnings);
   CHECK(warnings.empty());
   params.loader_parameters.path_data.values = {data};
@@ -121,12 +106,21 @@ TEST_CASE("Classifiers train and test by the presence of a target and by a colum
   CHECK(tested.classification.classes.size() == 1);
   CHECK(tested.classification.classes[0].accuracy >= 0);
   CHECK_THAT(content_of(tested.csv), Contains("id,probability_class0,truth_class0\n"));
+  CHECK_THAT(content_of(world().results("presence") + "/results_eval/classification_scores.csv"),
+             Contains("class,samples,positives,log_loss,accuracy,") && Contains("\n0,"));
+  const auto segmented = make("presence", R"({"command": "segment",)" + classifier + "}").segment();
+  REQUIRE(segmented.size() == 1);
+  CHECK_THAT(content_of(segmented[0]), Contains("id,probability_class0\nsub-01_"));
 
   const std::string by_column =
       "{\"loader_parameters\": {\"label_column\": \"sex\", \"label_values\": [\"F\", \"M\"]}," + classifier + "}";
   make("column", by_column).train();
   const TestSummary by_sex = make("column", by_column).test();
   CHECK(by_sex.classification.classes.size() == 2);
+  CHECK_THROWS_WITH(make("maps", R"({"resnet18": {"applied": true, "mirror_axes": [0]}})"),
+                    Contains("mirror_axes") && Contains("resnet18 is a classifier"));
+  CHECK_THROWS_WITH(make("maps", R"({"resnet18": {"applied": true}, "evaluation_parameters": {"keypoints": true}})"),
+                    Contains("evaluation_parameters.keypoints") && Contains("set it to null"));
   CHECK_THROWS_WITH(make("wrong-loss", R"({"resnet18": {"applied": true}})").train(),
                     Contains("DiceLoss") && Contains("resnet18") && Contains("BinaryCrossEntropyLoss"));
 }
@@ -146,6 +140,7 @@ TEST_CASE("Heat maps give key points and their distances", "[train]") {
   for (const auto& entry : std::filesystem::directory_iterator(world().results("points") + "/pred_masks"))
     tables += entry.path().extension() == ".csv" ? 1U : 0U;
   CHECK(tables == tested.rows.size());
+  CHECK_THROWS_WITH(make("points", points).analyse_thresholds(0.1), Contains("key points"));
 }
 
 TEST_CASE("Transfer learning from a trained model freezes its first layers", "[train]") {

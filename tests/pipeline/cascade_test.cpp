@@ -160,6 +160,15 @@ TEST_CASE("A second model trains and tests on the boxes of the first", "[train]"
   CHECK(content_of(path) == before);
   CHECK((content_of(tested.predictions + "/" + id + "_pred.nii.gz") == voxels));
 
+  // With uncertainty the runs are those within the box as well.
+  Json uncertain = json;
+  uncertain["uncertainty"] = {{"epistemic", true}, {"n_it", 2}};
+  CHECK(make<Cascade>("cascade", uncertain).test().rows.size() == 1);
+  const Volume soft = read_volume(tested.predictions + "/" + id + "_soft.nii.gz");
+  CHECK(soft.geometry.shape == image.geometry.shape);
+  const Shape& grid = all.entries.back().detection.box.grid;
+  CHECK(count_positive(soft, whole_box(grid)) == count_positive(prediction, whole_box(grid)));
+
   // With known boxes and no patches: all of the box is predicted (a sigmoid is above 0), up to a voxel of the
   // resampled grid at its border, and nothing outside of it.
   Json exact = json;

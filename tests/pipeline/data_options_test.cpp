@@ -37,21 +37,12 @@ using General = Pipeline<AnyLoader<AnySlices, Channels<dynamic>, Classes<dynamic
 using Volumes = Pipeline<AnyLoader<AnySubvolumes>, AnyCompose, Modified3DUNet<>, DiceLoss, PostProcess<Binarize>,
                          Loggers<QuietLogger, LogFiles>>;
 
-const char* const numbers = R"({
-  "loader_parameters": {
-    "target_suffix": ["_seg-manual"],
-    "contrast_params": {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]},
-    "multichannel": true, "allow_regrid": true,
-    "workers": 1
-  },
-  "split_dataset": {"train_fraction": 0.5, "test_fraction": 0.25},
-  "training_parameters": {"batch_size": 8, "training_time": {"num_epochs": 2}, "scheduler": {"initial_lr": 0.01}},
-  "default_model": {"n_filters": 4, "depth": 2},
-  "transformation": {
-    "Resample": {"hspace": 1.5, "wspace": 1.5}, "CenterCrop": {"size": [32, 32]}, "NormalizeInstance": {}
-  },
-  "postprocessing": {"binarize_prediction": {"thr": 0.5}}
-})";
+/// The experiment that the options are laid over: the two contrasts are channels.
+Json numbers() {
+  Json tree = Json::parse(small_experiment);
+  tree["loader_parameters"].update({{"multichannel", true}, {"allow_regrid", true}});
+  return tree;
+}
 const char* const sub_volumes = R"({
   "loader_parameters": {"multichannel": false, "contrast_params": {"training_validation": ["T2w"], "testing": ["T2w"]}},
   "training_parameters": {"batch_size": 2},
@@ -101,12 +92,12 @@ const World& world() {
   return one;
 }
 
-/// @param changes  laid over `numbers`, one after the other
+/// @param changes  laid over `numbers()`, one after the other
 template <class Experiment = General>
 Experiment make(const std::string& name, const std::vector<std::string>& changes = {}, int workers = 1,
                 const std::string& data = world().data()) {
   std::vector<std::string> warnings;
-  Json tree = Json::parse(numbers);
+  Json tree = numbers();
   for (const auto& change : changes) tree.merge_patch(Json::parse(change));
   auto params = Experiment::configure(Experiment::defaults(), tree, warnings);
   CHECK(warnings.empty());
@@ -122,7 +113,7 @@ std::string model_of(const std::string& name) { return content_of(world().result
 
 /// Packs what `make` would train on.
 std::string pack(const std::string& name, const std::vector<std::string>& changes) {
-  Json tree = Json::parse(numbers);
+  Json tree = numbers();
   for (const auto& change : changes) tree.merge_patch(Json::parse(change));
   tree["loader_parameters"]["path_data"] = world().data();
   const std::string config = world().results(name + ".json");

@@ -104,6 +104,7 @@ TEST_CASE("From a BIDS folder to evaluated masks", "[train]") {
   REQUIRE(tested.rows.size() == 1);
   REQUIRE(tested.mean_dice.size() == 1);
   CHECK(tested.mean_dice[0] >= 0);
+  CHECK(tested.rows[0].classes[0].expected_calibration_error > 0);  // of the probabilities that the mask was made of
   CHECK_THAT(content_of(results + "/results_eval/results.csv"), Contains("dice"));
   const std::string id = tested.rows[0].image_id;
   CHECK(std::filesystem::exists(results + "/results_eval/" + id + "_painted.nii.gz"));
@@ -142,8 +143,58 @@ TEST_CASE("An interrupted training goes on bit for bit as if it had not been", "
   const std::string log = content_of(world().results("halves") + "/training_log.csv");
   CHECK(std::count(log.begin(), log.end(), '\n') == 5);
 
+  // A training that is refused leaves all as it was.
+  const std::string results = world().results("halves");
+  const std::string before = content_of(results + "/config_file.json");
   json["training_parameters"]["optimizer"]["beta1"] = 0.9;
   CHECK_THROWS_WITH(make<Specialised>("halves", 1, json.dump()).train(true), Contains("beta1"));
+  CHECK(content_of(results + "/config_file.json") == before);
+  CHECK(content_of(results + "/my_model/my_model.json") == before);
+
+  // It goes on with the images that it began with, or not at all.
+  std::filesystem::rename(results + "/split_datasets.json", results + "/away.json");
+  CHECK_THROWS_WITH(make<Specialised>("halves", 1, text).train(true),
+                    Contains("split_datasets.json") && Contains("put it back"));
+  std::filesystem::rename(results + "/away.json", results + "/split_datasets.json");
+
+  // A new training in the folder moves away the weights of the earlier one, which may know images of its testing set.
+  const std::string best = content_of(results + "/best_model.safetensors");
+  json["split_dataset"]["random_seed"] = 7;
+  Interrupter::at = "epoch 1/4";
+  CHECK_THROWS_WITH(make<Specialised>("halves", 1, json.dump()).train(), "interrupted");
+  Interrupter::at.clear();
+  for (const char* file : {"/checkpoint.safetensors", "/best_model.safetensors", "/final_model.safetensors",
+                           "/my_model/my_model.safetensors"})
+    CHECK_FALSE(std::filesystem::exists(results + file));
+  CHECK((content_of(results + "/earlier_1/best_model.safetensors") == best));
+  CHECK(std::filesystem::exists(results + "/earlier_1/checkpoint.safetensors"));
+  CHECK(std::filesystem::exists(results + "/earlier_1/my_model.safetensors"));
+  CHECK_THROWS_WITH(make<Specialised>("halves", 1, json.dump()).test(), Contains("train first"));
+  CHECK_THROWS_WITH(make<Specialised>("halves", 1, json.dump()).train(true), Contains("there is no such file"));
+}
+
+TEST_CASE("What a training cannot do is said before it looks for images", "[unit]") {
+  const auto refused = [&](const char* training) {
+    Json json = Json::parse(numbers);
+    json["training_parameters"].update(Json::parse(training));
+    json["loader_parameters"]["path_data"] = {world().results("no such folder")};
+    std::vector<std::string> warnings;
+    auto params = AnyExperiment::configure(AnyExperiment::defaults(), json, warnings);
+    params.path_output = world().results("refused");
+    AnyExperiment(std::move(params), start_runtime({1})).train();
+  };
+  CHECK_THROWS_WITH(refused(R"({"loss": {"name": "DiceCrossEntropyLoss", "class_weights": [1, 2]}})"),
+                    Contains("class_weights has 2 numbers, there are 1 classes"));
+  CHECK_THROWS_WITH(refused(R"({"loss": {"name": "DiceLos"}})"), Contains("did you mean \"DiceLoss\"?"));
+  CHECK_THROWS_WITH(refused(R"({"optimizer": {"name": "Adan"}})"),
+                    Contains("it is Adan") && Contains("compiled with Adam"));
+  CHECK_THROWS_WITH(refused(R"({"optimizer": {"name": "Adam", "beta3": 0.9}})"), Contains("optimizer.beta3"));
+  CHECK_THROWS_WITH(refused(R"({"scheduler": {"lr_scheduler": {"name": "CyclicLR"}}})"), Contains("CyclicLR"));
+  CHECK_THROWS_WITH(refused(R"({"transfer_learning": {"retrain_model": "no such file"}})"),
+                    Contains("retrain_model") && Contains("no such file"));
+  CHECK_THROWS_WITH(refused("{}"), Contains("no such folder"));
+  auto experiment = make<AnyExperiment>("refused");
+  CHECK_THROWS_WITH(experiment.run(0.00001), Contains("the increment is 1e-05"));
 }
 
 TEST_CASE("The same seed gives the same weights, bit for bit, with any number of workers", "[train]") {
@@ -223,6 +274,8 @@ TEST_CASE("What cannot be done is said, with the exit status of its kind", "[tra
   write(bad);
   CHECK(run_main<AnyExperiment>({"-c", config, "--threads", "1", "--workers", "2", "--seed", "5"}) == 0);
   CHECK(run_main<AnyExperiment>({"-c", config, "--test"}) == 0);
+  CHECK(run_main<AnyExperiment>({"-c", config, "--test", "--resume-training"}) == 2);
+  CHECK(run_main<AnyExperiment>({"-c", config, "--segment", "-t", "0.1"}) == 2);
 }
 
 TEST_CASE("A file that does not agree with the type is refused", "[unit]") {

@@ -51,16 +51,7 @@ Runtime one_thread() {
   return start_runtime(options);
 }
 
-std::string image(int subject, const std::string& contrast) {
-  std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(world().data())) {
-    const std::string path = entry.path().string();
-    if (path.ends_with("_" + contrast + ".nii.gz") && path.find("derivatives") == std::string::npos)
-      found.push_back(path);
-  }
-  std::sort(found.begin(), found.end());
-  return found.at(static_cast<std::size_t>(subject));
-}
+std::string image(std::size_t subject, const std::string& contrast) { return world().image(subject, contrast); }
 
 /// The command, from its line to the names of the files written.
 template <class Experiment>

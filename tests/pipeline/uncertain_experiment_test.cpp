@@ -126,6 +126,9 @@ TEST_CASE("The maps lie beside the mask of their mean, by ivadomed's names", "[t
   const TestSummary once = test_with("once", {{"uncertainty", {{"n_it", 0}}}});
   CHECK(names_in(once.predictions) == std::vector<std::string>{id + "_pred.nii.gz"});
   CHECK_THAT(Listener::warnings, Contains("uncertainty is not estimated"));
+  // A test without uncertainty takes the maps of the one before away, which are not of its prediction.
+  (void)test_with("longer", {{"uncertainty", {{"n_it", 0}}}});
+  CHECK(names_in(longer.predictions) == std::vector<std::string>{id + "_pred.nii.gz"});
 }
 
 TEST_CASE("The step uncertainty takes out what is too uncertain, before the evaluation", "[train]") {

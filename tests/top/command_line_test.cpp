@@ -59,6 +59,20 @@ TEST_CASE("The step of the threshold analysis is a number between 0 and 1", "[un
   CHECK_THROWS_WITH(parse({"--thr-incremnt", "0.1"}), Contains("did you mean \"--thr-increment\"?"));
 }
 
+TEST_CASE("Options that the command would pass over are refused", "[unit]") {
+  const auto check = [](const std::vector<std::string>& arguments, Command command) {
+    check_options(parse(arguments), command);
+  };
+  CHECK_NOTHROW(check({"--resume-training", "-t", "0.1"}, Command::train));
+  CHECK_NOTHROW(check({"-t", "0.1"}, Command::test));
+  CHECK_NOTHROW(check({}, Command::segment));
+  for (const Command command : {Command::test, Command::segment})
+    CHECK_THROWS_WITH(check({"--resume-training"}, command), Contains("--resume-training") &&
+                                                                 Contains(std::string(enum_name(command))) &&
+                                                                 Contains("it is for --train"));
+  CHECK_THROWS_WITH(check({"-t", "0.1"}, Command::segment), Contains("--thr-increment") && Contains("\"segment\""));
+}
+
 TEST_CASE("The usage names every option that is read", "[unit]") {
   std::ostringstream out;
   print_usage(out, "program");

@@ -58,6 +58,14 @@ TEST_CASE("the maps are written by ivadomed's names on the grid of the image", "
   CHECK(text == structures_csv(maps.structures));
   // Files of an earlier run are replaced.
   CHECK(write_uncertainty_maps(stem, maps, grid) == written);
+  // They can be removed, and nothing else.
+  std::ofstream(stem + "_pred.nii.gz") << "kept";
+  std::ofstream(stem + "2_soft.nii.gz") << "kept";
+  CHECK(remove_uncertainty_maps(stem) == 6);
+  for (const auto& path : written) CHECK_FALSE(fs::exists(path));
+  CHECK(fs::exists(stem + "_pred.nii.gz"));
+  CHECK(fs::exists(stem + "2_soft.nii.gz"));
+  CHECK(remove_uncertainty_maps(stem) == 0);
   fs::remove_all(folder);
 }
 

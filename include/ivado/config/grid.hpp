@@ -91,7 +91,8 @@ inline void collect_grid_keys(const Json& tree, const Json::json_pointer& place,
 
 /// The configurations of a grid, in the order of the keys and options; the last key changes fastest.
 /// @param base  the configuration that is changed; a value is replaced as a whole
-/// @throws Error (usage) if a key of the grid lies below something that is no object
+/// @throws Error (usage) if a key of the grid lies below something that is no object, or two configurations would have one
+///         name: the results of one would replace those of the other
 [[nodiscard]] inline std::vector<GridPoint> grid_points(const Json& base, const std::vector<GridKey>& keys,
                                                         GridRule rule) {
   std::vector<std::vector<std::pair<std::size_t, std::size_t>>> choices;
@@ -133,6 +134,10 @@ inline void collect_grid_keys(const Json& tree, const Json::json_pointer& place,
     }
     // A name of a file has up to 255 bytes; the number keeps those that were cut apart.
     if (point.suffix.size() > 180) point.suffix = point.suffix.substr(0, 170) + "~" + std::to_string(points.size() + 1);
+    for (const auto& other : points)
+      if (other.suffix == point.suffix)
+        throw usage_error("making the grid of configurations", "two of them would have the folder …" + point.suffix,
+                          "give each option of a key once, and texts that differ in more than blanks and brackets");
     points.push_back(std::move(point));
   }
   return points;

@@ -273,6 +273,8 @@ class BidsLoader : public detail::LoaderAxis<Slicing> {
     left_out.files.insert(left_out.files.end(), index.left_out().files.begin(), index.left_out().files.end());
     left_out.warnings.insert(left_out.warnings.end(), index.left_out().warnings.begin(),
                              index.left_out().warnings.end());
+    if (params_.roi_params.slice_filter_roi && !params_.roi_params.suffix)
+      left_out.warn("loader_parameters.roi_params.slice_filter_roi has no effect: suffix names no region of interest");
     return make_cases(index, case_params(labels_required, contrasts), left_out);
   }
 

@@ -817,6 +817,11 @@ class CaseDataset {
     for (const auto& facts : facts_) all.insert(all.end(), facts.warnings.begin(), facts.warnings.end());
     if (options_.input_dropout && stage_ == Stage::training && !cases_.empty() && cases_.front().images.size() == 1)
       all.emplace_back("loader_parameters.is_input_dropout has no effect: the samples have one channel");
+    if (options_.patch_filter.is_any() && !is_patched() && stage_ == Stage::training)
+      all.emplace_back(
+          "loader_parameters.patch_filter_params has no effect: the samples are no patches; give the model "
+          "a length_" +
+          std::to_string(dimension) + "D");
     return all;
   }
   /// One line for the log: samples, what was left out and why, memory.

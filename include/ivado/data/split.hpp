@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
@@ -438,6 +439,25 @@ inline void write_split(const std::string& path, const Split& split, const std::
   write_file_atomically(path, split_to_json(split, cases).dump(2) + "\n");
 }
 
+/// Reads the saved split of a training that goes on: with the images that it began with, or not at all.
+/// @throws Error (data) if there is no such file, or the images of its training and validation set are not all among the
+///         cases; else as `read_split`
+[[nodiscard]] inline Split read_split_to_resume(const std::string& path, const std::vector<Case>& cases) {
+  const std::string doing = "resuming the training on the images that " + path + " names";
+  if (!std::filesystem::exists(path))
+    throw data_error(doing, "there is no such file", "put it back, or train from the beginning");
+  Split split = read_split(path, cases);
+  const Json saved = read_json(path);
+  const Json now = split_to_json(split, cases);
+  for (const char* list : {"train", "valid"})
+    if (saved.at(list) != now.at(list))
+      throw data_error(doing,
+                       std::string("the data do not have those of \"") + list + "\" any more" +
+                           (split.warnings.empty() ? "" : ": " + split.warnings.front()),
+                       "bring them back, or train from the beginning");
+  return split;
+}
+
 /// Splits cases into training, validation and testing by whole groups.
 ///
 /// A group is a value of the column `split_method` (participants.tsv, entities, sidecars: the metadata of the case). No
@@ -467,7 +487,13 @@ inline void write_split(const std::string& path, const Split& split, const std::
 ///         or a `fname_split` that cannot be used
 [[nodiscard]] inline Split split_cases(const std::vector<Case>& cases, const SplitParams& params,
                                        const SubjectSelection& selection = {}) {
-  if (params.fname_split) return read_split(*params.fname_split, cases);
+  if (params.fname_split) {
+    Split named = read_split(*params.fname_split, cases);
+    if (!selection.n.empty())
+      named.warnings.push_back(
+          "loader_parameters.subject_selection has no effect: split_dataset.fname_split names all");
+    return named;
+  }
   Split out;
   if (cases.empty()) throw data_error("splitting the data", "there is no case");
   if (!(params.train_fraction > 0 && params.train_fraction < 1))

@@ -13,7 +13,8 @@ namespace ivado {
 /// Requirements: `Params` (a reflected struct, the loss is constructed from it), `name` (its name in
 /// `training_parameters.loss`), `at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const`
 /// with both [N, class, spatial…], or [N, class] in classification. It may say what it is good for, `static constexpr
-/// TaskSet tasks` (all tasks if it does not), and `params()`, which the trained model's description holds.
+/// TaskSet tasks` (all tasks if it does not), `params()`, which the trained model's description holds, and
+/// `check_classes(number of classes) const`, which throws where it cannot be computed of so many.
 /// Laws (tests/loss/laws.hpp): finite for finite input, and so is its gradient; least at a perfect prediction; gradient
 /// agrees with finite differences.
 /// Models: DiceLoss, MultiClassDiceLoss, GeneralizedDiceLoss, TverskyLoss, FocalTverskyLoss, BinaryCrossEntropyLoss,

@@ -56,6 +56,10 @@ class DiceCrossEntropyLoss {
   explicit DiceCrossEntropyLoss(Params params) : params_(std::move(params)) { params_.check(std::string(name)); }
 
   [[nodiscard]] const Params& params() const noexcept { return params_; }
+  /// @throws Error (usage) if there is not one weight a class
+  void check_classes(std::int64_t classes) const {
+    (void)detail::relative_weights(name, params_.class_weights, classes, detail::all_classes(classes));
+  }
 
   /// @param  prediction  [N, C, spatial…] in [0, 1], after the model's last activation
   /// @param  target      the same shape, in [0, 1]

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -64,6 +65,14 @@ template <class LossFunction>
     return tasks_of<LossFunction>();
 }
 
+/// Finds out whether a loss can be computed of so many classes, as far as it tells (`check_classes`), so that a training
+/// refuses what does not fit before it reads any image.
+/// @throws Error (usage) if it cannot: such as `class_weights` with another number of weights
+template <class LossFunction>
+void check_classes_of_loss(const LossFunction& loss, std::int64_t classes) {
+  if constexpr (requires { loss.check_classes(classes); }) loss.check_classes(classes);
+}
+
 /// One of several losses, chosen once when it is made; a batch costs one visit.
 template <Loss... Losses>
 class LossChoice {
@@ -99,6 +108,10 @@ class LossChoice {
   /// The tasks that the chosen loss is good for.
   [[nodiscard]] TaskSet chosen_tasks() const {
     return std::visit([](const auto& loss) { return tasks_of_loss(loss); }, loss_);
+  }
+  /// @throws Error (usage) if the chosen loss cannot be computed of so many classes
+  void check_classes(std::int64_t classes) const {
+    std::visit([&](const auto& loss) { check_classes_of_loss(loss, classes); }, loss_);
   }
 
   [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -113,6 +114,10 @@ class LossCombination {
       if (all) common = common | task;
     }
     return common;
+  }
+  /// @throws Error (usage) if one of its losses cannot be computed of so many classes
+  void check_classes(std::int64_t classes) const {
+    for (const auto& loss : losses_) loss.check_classes(classes);
   }
 
   /// @param  prediction  [N, C, spatial…] or [N, C], after the model's last activation

@@ -53,6 +53,10 @@ class MultiClassDiceLoss {
   explicit MultiClassDiceLoss(Params params) : params_(std::move(params)) { params_.check(std::string(name)); }
 
   [[nodiscard]] const Params& params() const noexcept { return params_; }
+  /// @throws Error (usage) if a class is named that does not exist, or there is not one weight a class
+  void check_classes(std::int64_t classes) const {
+    (void)detail::relative_weights(name, params_.class_weights, classes, chosen_classes(classes));
+  }
 
   /// @param  prediction  [N, C, spatial…] in [0, 1], after the model's last activation
   /// @param  target      the same shape, in [0, 1]
@@ -62,12 +66,7 @@ class MultiClassDiceLoss {
   [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const detail::LossInput input = detail::loss_input(name, prediction, target);
     const std::int64_t classes = prediction.size(1);
-    const auto chosen = params_.classes_of_interest.value_or(detail::all_classes(classes));
-    for (const std::int64_t c : chosen)
-      if (c < 0 || c >= classes)
-        throw usage_error("computing " + std::string(name),
-                          detail::text("classes_of_interest holds ", c, ", there are ", classes, " classes"),
-                          "classes are numbered from 0 in the order of target_suffix");
+    const auto chosen = chosen_classes(classes);
     const at::Tensor dice = detail::dice_per_class(input, 1);
     const at::Tensor of_interest = dice.index_select(0, at::tensor(chosen, dice.options().dtype(at::kLong)));
     const auto weights = detail::relative_weights(name, params_.class_weights, classes, chosen);
@@ -75,6 +74,18 @@ class MultiClassDiceLoss {
   }
 
  private:
+  /// The classes that count.
+  /// @throws Error (usage) if one of them does not exist
+  [[nodiscard]] std::vector<std::int64_t> chosen_classes(std::int64_t classes) const {
+    auto chosen = params_.classes_of_interest.value_or(detail::all_classes(classes));
+    for (const std::int64_t c : chosen)
+      if (c < 0 || c >= classes)
+        throw usage_error("computing " + std::string(name),
+                          detail::text("classes_of_interest holds ", c, ", there are ", classes, " classes"),
+                          "classes are numbered from 0 in the order of target_suffix");
+    return chosen;
+  }
+
   Params params_;
 };
 

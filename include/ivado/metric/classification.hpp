@@ -24,7 +24,7 @@ namespace ivado {
 struct ClassificationRecord {
   std::string id;                  ///< of the sample, such as "sub-01_T2w"
   std::vector<float> probability;  ///< one a class, in [0, 1]
-  std::vector<float> truth;        ///< one a class, in [0, 1]; from 0.5 on the sample is of the class
+  std::vector<float> truth;        ///< one a class, in [0, 1]; from 0.5 on the sample is of the class. Empty: not known
 };
 
 /// The scores of one class, or their means over classes.
@@ -87,20 +87,22 @@ struct ClassificationSummary {
 
 namespace detail {
 
-/// @throws Error (data) if a record has no class, not as many as the first, or a value outside [0, 1]
-inline void require_records(const std::vector<ClassificationRecord>& records) {
+/// @throws Error (data) if a record has no class, not as many as the first, or a value outside [0, 1]; or a truth that is
+///         not asked for, or none where it is
+inline void require_records(const std::vector<ClassificationRecord>& records, bool with_truth = true) {
   for (const auto& record : records) {
     const std::string doing = "evaluating the classification of " + record.id;
     const std::size_t classes = records.front().probability.size();
-    if (record.probability.size() != classes || record.truth.size() != classes || classes == 0)
+    const std::size_t truths = with_truth ? classes : 0;
+    if (record.probability.size() != classes || record.truth.size() != truths || classes == 0)
       throw data_error(doing,
                        text(record.probability.size(), " probabilities and ", record.truth.size(), " truths, where ",
                             records.front().id, " has ", classes, " probabilities"),
                        "give every sample one of each for every class");
-    for (std::size_t c = 0; c < classes; ++c)
-      for (const float value : {record.probability[c], record.truth[c]})
-        if (!(value >= 0 && value <= 1))
-          throw data_error(doing, text("class ", c, " has the value ", value),
+    for (const auto* values : {&record.probability, &record.truth})
+      for (std::size_t c = 0; c < values->size(); ++c)
+        if (!((*values)[c] >= 0 && (*values)[c] <= 1))
+          throw data_error(doing, text("class ", c, " has the value ", (*values)[c]),
                            "probabilities and truths are in [0, 1]");
   }
 }
@@ -172,21 +174,40 @@ inline void require_records(const std::vector<ClassificationRecord>& records) {
 }
 
 /// The records in their order as the text of a CSV file: id, then probability_class<k> and truth_class<k> of each
-/// class.
-/// @throws Error (data) as `classification_summary`
+/// class; the latter only where the truth is known, as it is not of images that are segmented.
+/// @throws Error (data) as `classification_summary`, but that no record may have a truth
 [[nodiscard]] inline std::string classification_csv(const std::vector<ClassificationRecord>& records) {
-  detail::require_records(records);
+  const bool has_truth = !records.empty() && !records.front().truth.empty();
+  detail::require_records(records, has_truth);
   std::string out = "id";
   const std::size_t classes = records.empty() ? 0 : records.front().probability.size();
   for (std::size_t c = 0; c < classes; ++c)
-    out += ",probability_class" + std::to_string(c) + ",truth_class" + std::to_string(c);
+    out += ",probability_class" + std::to_string(c) + (has_truth ? ",truth_class" + std::to_string(c) : "");
   out += "\n";
   for (const auto& record : records) {
     out += detail::csv_text(record.id);
     for (std::size_t c = 0; c < classes; ++c)
-      out += "," + detail::csv_float(record.probability[c]) + "," + detail::csv_float(record.truth[c]);
+      out +=
+          "," + detail::csv_float(record.probability[c]) + (has_truth ? "," + detail::csv_float(record.truth[c]) : "");
     out += "\n";
   }
+  return out;
+}
+
+/// The scores as the text of a CSV file: a row a class, and with several classes a last one, "mean", of their means. What is
+/// not defined is an empty field.
+[[nodiscard]] inline std::string classification_scores_csv(const ClassificationSummary& summary) {
+  std::string out = "class,samples,positives,log_loss,accuracy,balanced_accuracy,sensitivity,specificity,auc\n";
+  const auto add = [&](const std::string& name, const std::string& positives, const ClassificationScores& scores) {
+    out += name + "," + std::to_string(summary.samples) + "," + positives;
+    for (const double value : {scores.log_loss, scores.accuracy, scores.balanced_accuracy, scores.sensitivity,
+                               scores.specificity, scores.auc})
+      out += "," + detail::csv_number(value);
+    out += "\n";
+  };
+  for (std::size_t c = 0; c < summary.classes.size(); ++c)
+    add(std::to_string(c), std::to_string(summary.positives[c]), summary.classes[c]);
+  if (summary.classes.size() > 1) add("mean", "", summary.mean);
   return out;
 }
 

@@ -60,7 +60,7 @@ struct ClassEvaluation {
   double hausdorff95_mm = undefined_score;               ///< hd95; NaN where both are empty, infinite where one is
   double average_surface_distance_mm = undefined_score;  ///< assd; as hd95
   double surface_dice = undefined_score;                 ///< NaN where both are empty
-  double expected_calibration_error = undefined_score;   ///< ece; NaN for masks, which have no probabilities
+  double expected_calibration_error = undefined_score;   ///< ece of the probabilities; NaN for a mask without them
   std::vector<SizeEvaluation> by_size{};                 ///< one a range of `target_size`
 
   /// The values in the order of `evaluation_columns`.
@@ -139,8 +139,9 @@ inline void require_volumes(const std::string& image_id, const Shape& prediction
 ///
 /// Sources of the definitions: ivadomed's Evaluation3DMetrics; `evaluation_columns` and `ClassEvaluation` name them.
 /// Objects and their rates are those of `ObjectMatch`, their ranges of sizes those of `size_ranges`; distances are
-/// those of `surface_distances`, the calibration that of `calibration`. Volumes, overlap and mse are of the values as
-/// they are, soft ones too.
+/// those of `surface_distances`, the calibration that of `calibration`: of the prediction's probabilities from before the
+/// post-processing where it has them, else of its values. Volumes, overlap and mse are of the values as they are, soft ones
+/// too.
 ///
 /// With `as_ivadomed` objects are as there, and the mse is divided by two axes only (known-problems B6.7). Its 8-bit
 /// labels, which wrap at 256 objects, are not kept up.
@@ -196,7 +197,10 @@ inline void require_volumes(const std::string& image_id, const Shape& prediction
     one.hausdorff95_mm = surface.hausdorff_mm(95);
     one.average_surface_distance_mm = surface.average_mm();
     one.surface_dice = surface.surface_dice(surface_tolerance_mm);
-    if (!prediction.is_mask) one.expected_calibration_error = calibration(p, g).expected_error();
+    if (prediction.probabilities != nullptr)
+      one.expected_calibration_error = calibration(prediction.probabilities->view().select(0, c), g).expected_error();
+    else if (!prediction.is_mask)
+      one.expected_calibration_error = calibration(p, g).expected_error();
     row.classes.push_back(std::move(one));
   }
   return row;

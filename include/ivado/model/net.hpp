@@ -15,6 +15,7 @@
 #include "../nn/torch_interpreter.hpp"
 #include "../nn/weights.hpp"
 #include "concept.hpp"
+#include "summary.hpp"
 
 namespace ivado {
 
@@ -68,12 +69,13 @@ class Net {
   /// The prediction [N, classes, spatial…] (or [N, classes]) of a batch [N, channel, spatial…].
   /// @param condition  [N, conditions], for a model that takes one
   /// @param dropout    key of the dropout masks, used while training and by `sample_dropout`
+  /// @throws Error (usage) if the model cannot work on that shape, with the rule that its sizes must satisfy
   [[nodiscard]] at::Tensor forward(const at::Tensor& input, const at::Tensor& condition = {},
                                    const RandomKey& dropout = {}) {
     nn::TorchInterpreter on(tensors_, training_, dropout, has_frozen_);
     if (samples_dropout_) on.sample_dropout();
     on.convolve_in(convolution_type_);
-    return nn::forward(model_, on, input, condition);
+    return explained(input, [&] { return nn::forward(model_, on, input, condition); });
   }
   /// The prediction and the further ones of lower resolution, the finest first, of a model with deep supervision; of
   /// another model the prediction alone.
@@ -81,7 +83,7 @@ class Net {
                                                            const RandomKey& dropout = {}) {
     nn::TorchInterpreter on(tensors_, training_, dropout, has_frozen_);
     on.convolve_in(convolution_type_);
-    return nn::forward_supervised(model_, on, input, condition);
+    return explained(input, [&] { return nn::forward_supervised(model_, on, input, condition); });
   }
 
   /// The tensors that an optimiser changes, each once.
@@ -146,6 +148,25 @@ class Net {
   }
 
  private:
+  /// Calls `run`. Where LibTorch refuses and the model takes no such input, says which sizes it takes.
+  template <class Run>
+  [[nodiscard]] auto explained(const at::Tensor& input, const Run& run) const -> decltype(run()) {
+    try {
+      return run();
+    } catch (const c10::Error&) {
+      Shape shape;
+      for (const auto extent : input.sizes()) shape.push_back(extent);
+      try {
+        (void)graph::record(model_, shape);
+      } catch (const Error& fault) {
+        const SizeRule rule = size_rule(model_, shape.rank() > 1 ? shape[1] : 1);
+        throw usage_error("running the model on a batch of " + shape.text(), fault.what(),
+                          detail::text("give samples whose extents are multiples of ", rule.divisor, ", at least ",
+                                       rule.smallest, ": see CenterCrop, length_2D and length_3D"));
+      }
+      throw;
+    }
+  }
   [[nodiscard]] at::Tensor initial(std::size_t i, std::uint64_t seed) const {
     const auto id = static_cast<nn::ParameterId>(i);
     const auto& spec = model_.parameters()[id];

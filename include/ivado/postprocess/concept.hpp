@@ -17,6 +17,7 @@ struct Prediction {
   std::array<double, 3> spacing_mm{1, 1, 1};     ///< along i, j, k
   bool is_mask = false;                          ///< true once every value is 0 or 1: it is then stored as uint8
   const UncertaintyMaps* uncertainty = nullptr;  ///< of the same image, where it is estimated; somebody else's
+  const Array<float>* probabilities = nullptr;   ///< `voxels` before all steps, where they are kept; somebody else's
 };
 
 /// Works on a whole prediction, in place.

@@ -44,8 +44,8 @@ namespace detail {
 }
 
 /// Colours of data, in turn: each has a contrast of 3 or more with the white and with the dark page (WCAG 2.1, 1.4.11).
-inline constexpr std::array<std::string_view, 8> series_colours{"#3a7fd5", "#d4720b", "#2a9459", "#9b6ddb",
-                                                                "#d6589f", "#a87b4f", "#1f93a3", "#7a838c"};
+inline constexpr std::array<std::string_view, 9> series_colours{"#3a7fd5", "#d4720b", "#2a9459", "#9b6ddb", "#d6589f",
+                                                                "#a87b4f", "#1f93a3", "#7a838c", "#c0504d"};
 
 /// The colour of series `i`; they start again after the last.
 [[nodiscard]] inline std::string_view series_colour(std::size_t i) { return series_colours[i % series_colours.size()]; }

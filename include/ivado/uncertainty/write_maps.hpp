@@ -1,12 +1,16 @@
 // The maps of uncertainty as NIfTI files, by ivadomed's names, and the table of the structures.
 #pragma once
 
+#include <cstddef>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "../data/atomic_file.hpp"
 #include "../data/geometry.hpp"
 #include "../data/volume_io.hpp"
+#include "../error.hpp"
 #include "../metric/evaluation.hpp"
 #include "maps.hpp"
 
@@ -42,6 +46,25 @@ inline std::vector<std::string> write_uncertainty_maps(const std::string& stem, 
   written.push_back(stem + "_unc.csv");
   write_file_atomically(written.back(), structures_csv(maps.structures));
   return written;
+}
+
+/// Removes the files that `write_uncertainty_maps` writes, where an earlier run has left them: beside a prediction
+/// without uncertainty they would seem to be of it.
+/// @param stem  folder and name of the image
+/// @return      how many there were
+/// @throws Error (internal) if one cannot be removed
+inline std::size_t remove_uncertainty_maps(const std::string& stem) {
+  std::vector<std::string> paths{stem + "_unc.csv"};
+  for (const auto& [ending, map] : EnumNames<UncertaintyMap>::values) paths.push_back(stem + std::string(ending));
+  std::size_t removed = 0;
+  for (const auto& path : paths) {
+    std::error_code fault;
+    removed += std::filesystem::remove(path, fault) ? 1U : 0U;
+    if (fault)
+      throw internal_error("removing the map " + path + " of an earlier run", fault.message(),
+                           "check the permissions of its folder");
+  }
+  return removed;
 }
 
 }  // namespace ivado
