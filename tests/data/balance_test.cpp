@@ -14,11 +14,11 @@
 
 #include "../catch.hpp"
 #include "../scratch.hpp"
+#include "nifti_values.hpp"
 
 namespace {
 
 using Catch::Matchers::Contains;
-using ivado::Array;
 using ivado::BalancedSampler;
 using ivado::Case;
 using ivado::CaseDataset;
@@ -43,11 +43,8 @@ struct Study {
   }
   template <class Value>
   std::string write(const std::string& name, const Value& value) const {
-    Array<float> voxels(Shape{6, 4, 5});
-    for (std::int64_t n = 0; n < voxels.size(); ++n) voxels[n] = static_cast<float>(value(n));
-    const std::string path = folder / (name + ".nii.gz");
-    ivado::write_volume(path, std::as_const(voxels).view(), ivado::Geometry{voxels.shape()},
-                        ivado::StoredType::float32);
+    std::string path = folder / (name + ".nii.gz");
+    tests::write_values(path, Shape{6, 4, 5}, value);
     return path;
   }
   template <int Dimension>

@@ -428,6 +428,20 @@ TEST_CASE("a data set is made as the parameters say", "[unit][bids_loader]") {
     CHECK(
         make(R"({"target_suffix": ["_seg-manual"], "roi_params": {"suffix": "_seg-manual", "slice_filter_roi": null}})")
             .size() == 10);
+    const auto told = [&] {
+      return std::count_if(left_out.warnings.begin(), left_out.warnings.end(), [](const std::string& warning) {
+        return warning.find("slice_filter_roi has no effect") != std::string::npos;
+      });
+    };
+    CHECK(told() == 0);
+    (void)make(R"({"target_suffix": ["_seg-manual"], "roi_params": {"suffix": null, "slice_filter_roi": 4}})");
+    CHECK(told() == 1);
+  }
+  SECTION("a filter of patches where there are none") {
+    const auto data = make(R"({"target_suffix": ["_seg-manual"], "patch_filter_params": {"filter_empty_mask": true}})");
+    REQUIRE(data.warnings().size() == 1);
+    CHECK_THAT(data.warnings()[0],
+               Catch::Contains("patch_filter_params has no effect") && Catch::Contains("length_2D"));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <ivado/error.hpp>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -14,6 +15,17 @@
 #include "../catch.hpp"
 
 namespace tests {
+
+/// What the error says that a call throws.
+template <class Function>
+std::string message_of(const Function& function) {
+  try {
+    function();
+  } catch (const ivado::Error& fault) {
+    return fault.what();
+  }
+  return "nothing was thrown";
+}
 
 /// A folder for one test, removed at its end.
 class Tree {

@@ -26,16 +26,6 @@ using ivado::Shape;
 using ivado::Stage;
 using NoTransforms = ivado::detail::NoTransforms;
 
-template <class Function>
-std::string message_of(const Function& function) {
-  try {
-    function();
-  } catch (const ivado::Error& fault) {
-    return fault.what();
-  }
-  return "nothing was thrown";
-}
-
 LoaderParameters parameters(const std::string& path, const std::string& json = "{}") {
   auto out = ivado::from_json<LoaderParameters>(ivado::Json::parse(json), "loader_parameters");
   out.path_data.values = {path};
@@ -102,7 +92,7 @@ TEST_CASE("What does not fit ivadomed's HDF5 file is refused with what differs")
   const std::string path = made_by_ivadomed(tree);
   const auto refusal = [&](const std::string& json, const std::vector<std::string>& contrasts = {}) {
     LeftOutList left_out;
-    return message_of([&] {
+    return tests::message_of([&] {
       (void)Hdf5Loader<AnySlices, ivado::Classes<ivado::dynamic>>(parameters(path, json))
           .cases(true, contrasts, left_out);
     });
@@ -120,9 +110,9 @@ TEST_CASE("Files of neither layout are refused") {
   Hdf5File::create(path).close();
   LeftOutList left_out;
   const Hdf5Loader<AnySlices> loader(parameters(path, R"({"target_suffix": ["_seg"]})"));
-  CHECK_THAT(message_of([&] { (void)loader.cases(true, {}, left_out); }), Contains(path) && Contains("neither"));
+  CHECK_THAT(tests::message_of([&] { (void)loader.cases(true, {}, left_out); }), Contains(path) && Contains("neither"));
   const Hdf5Loader<AnySlices> nothing(parameters(tree.path("none.hdf5").string(), R"({"target_suffix": ["_seg"]})"));
-  CHECK_THAT(message_of([&] { (void)nothing.cases(true, {}, left_out); }), Contains("none.hdf5"));
+  CHECK_THAT(tests::message_of([&] { (void)nothing.cases(true, {}, left_out); }), Contains("none.hdf5"));
 }
 
 TEST_CASE("ivadomed's HDF5 file: one case a contrast, channels, and contrasts that may be missing") {
@@ -154,7 +144,7 @@ TEST_CASE("ivadomed's HDF5 file: one case a contrast, channels, and contrasts th
   const auto channels = stacked.cases(true, {"T1w", "T2w", "T2star"}, left_out);
   REQUIRE(channels.size() == 1);
   CHECK(stacked.dataset(channels, NoTransforms{}, Stage::training, 1).get(0, 1).sample.image.voxels.extent(0) == 3);
-  CHECK_THAT(message_of([&] { (void)stacked.cases(true, {"T1w", "T2w"}, left_out); }), Contains("2 channels"));
+  CHECK_THAT(tests::message_of([&] { (void)stacked.cases(true, {"T1w", "T2w"}, left_out); }), Contains("2 channels"));
 
   ivado::ModelNeeds needs;
   needs.channels = {"PD", "T2w", "T2star"};

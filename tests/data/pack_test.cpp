@@ -32,16 +32,6 @@ using ivado::Shape;
 using ivado::Stage;
 using Chain = ivado::Compose<Resample, CenterCrop, ivado::RandomAffine, ivado::NormalizeInstance>;
 
-template <class Function>
-std::string message_of(const Function& function) {
-  try {
-    function();
-  } catch (const ivado::Error& fault) {
-    return fault.what();
-  }
-  return "nothing was thrown";
-}
-
 /// Three subjects with T1w and T2w of 12 x 10 x 6 voxels of 1 x 1 x 2 mm and one label; sub-03 has no T2w, and its grid
 /// is turned.
 struct Study {
@@ -133,6 +123,18 @@ void check_same(const Folders& folders, const File& packed, const Chain& chain,
 
 const std::string slices = R"({"target_suffix": ["_seg-manual"], "cache_mib": )";
 
+/// A study and its axial slices in a packed file.
+struct PackedStudy : Study {
+  PackedStudy() {
+    (void)ivado::write_pack(path, BidsLoader<AnySlices>(own), {}, chain, chain_params().to_json());
+    of_file.path_data.values = {path};
+  }
+  std::string path = file("set.hdf5");
+  Chain chain{chain_params()};
+  LoaderParameters own = params(slices + "0}");
+  LoaderParameters of_file = own;
+};
+
 }  // namespace
 
 TEST_CASE("Slices from a packed file are those from the folders bit for bit, kept in memory or not") {
@@ -162,18 +164,12 @@ TEST_CASE("Slices from a packed file are those from the folders bit for bit, kep
 }
 
 TEST_CASE("Training takes preprocessed samples from the file without reading volumes; testing has to read them") {
-  const Study study;
-  const std::string path = study.file("set.hdf5");
-  const Chain chain(chain_params());
-  const LoaderParameters params = study.params(slices + "0}");
-  (void)ivado::write_pack(path, BidsLoader<AnySlices>(params), {}, chain, chain_params().to_json());
-  LoaderParameters of_file = params;
-  of_file.path_data.values = {path};
-  const Hdf5Loader<AnySlices> loader(of_file);
+  const PackedStudy study;
+  const Hdf5Loader<AnySlices> loader(study.of_file);
   LeftOutList left_out;
   const auto cases = loader.cases(true, {}, left_out);
   for (const auto stage : {Stage::training, Stage::validation, Stage::testing}) {
-    const auto data = loader.dataset(cases, chain, stage, 1);
+    const auto data = loader.dataset(cases, study.chain, stage, 1);
     for (std::size_t i = 0; i < data.size(); ++i) (void)data.get(i, 1);
     const auto asked = data.volume_statistics().hits + data.volume_statistics().misses;
     CHECK(asked == (stage == Stage::testing ? data.size() : 0));
@@ -246,35 +242,30 @@ TEST_CASE("Labels of several raters come from a packed file as from the folders"
 }
 
 TEST_CASE("A packed file that other options or transforms made is refused with the difference") {
-  const Study study;
-  const std::string path = study.file("set.hdf5");
-  const Chain chain(chain_params());
-  const LoaderParameters params = study.params(slices + "0}");
-  (void)ivado::write_pack(path, BidsLoader<AnySlices>(params), {}, chain, chain_params().to_json());
-  LoaderParameters of_file = params;
-  of_file.path_data.values = {path};
+  const PackedStudy study;
   LeftOutList left_out;
   const auto refusal = [&](const LoaderParameters& other, bool labels = true, std::vector<std::string> contrasts = {}) {
-    return message_of([&] { (void)Hdf5Loader<AnySlices>(other).cases(labels, contrasts, left_out); });
+    return tests::message_of([&] { (void)Hdf5Loader<AnySlices>(other).cases(labels, contrasts, left_out); });
   };
-  LoaderParameters other = of_file;
+  LoaderParameters other = study.of_file;
   other.slice_axis = ivado::Axis::sagittal;
   other.target_suffix.raters_by_class = {{"_lesion"}};
-  CHECK_THAT(refusal(other), Contains(path) && Contains("slice_axis was \"axial\" and is \"sagittal\"") &&
+  CHECK_THAT(refusal(other), Contains(study.path) && Contains("slice_axis was \"axial\" and is \"sagittal\"") &&
                                  Contains("_seg-manual") && Contains("_lesion"));
-  CHECK_THAT(refusal(of_file, true, {"T2w"}), Contains("no cases with labels of T2w"));
-  CHECK_THAT(refusal(of_file, false), Contains("to segment") && Contains("--segment"));
-  const Hdf5Loader<AnySlices> loader(of_file);
+  CHECK_THAT(refusal(study.of_file, true, {"T2w"}), Contains("no cases with labels of T2w"));
+  CHECK_THAT(refusal(study.of_file, false), Contains("to segment") && Contains("--segment"));
+  const Hdf5Loader<AnySlices> loader(study.of_file);
   const auto cases = loader.cases(true, {}, left_out);
-  CHECK_THAT(message_of([&] { (void)loader.dataset(cases, Chain(chain_params(1)), Stage::training, 1); }),
+  CHECK_THAT(tests::message_of([&] { (void)loader.dataset(cases, Chain(chain_params(1)), Stage::training, 1); }),
              Contains("other values than the transforms of this run") && Contains("0.75"));
   auto larger = chain_params();
   larger.get<CenterCrop>().params.size = {12, 8};
-  CHECK_THAT(message_of([&] { (void)loader.dataset(cases, Chain(larger), Stage::training, 1); }),
+  CHECK_THAT(tests::message_of([&] { (void)loader.dataset(cases, Chain(larger), Stage::training, 1); }),
              Contains("1x10x8") && Contains("1x12x8"));
-  CHECK_THAT(
-      message_of([&] { (void)ivado::write_pack(path, BidsLoader<AnySlices>(params), {}, chain, Json::object()); }),
-      Contains("there already"));
+  CHECK_THAT(tests::message_of([&] {
+               (void)ivado::write_pack(study.path, BidsLoader<AnySlices>(study.own), {}, study.chain, Json::object());
+             }),
+             Contains("there already"));
 }
 
 TEST_CASE("A damaged packed file is refused") {

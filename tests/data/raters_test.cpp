@@ -14,6 +14,7 @@
 
 #include "../catch.hpp"
 #include "bids_tree.hpp"
+#include "nifti_values.hpp"
 
 namespace {
 
@@ -37,11 +38,7 @@ struct Study {
   /// Writes a volume whose voxel n, in the order (i, j, k), is `value(n)`.
   template <class Value>
   void write(const std::string& name, const Value& value) const {
-    Array<float> voxels(Shape{4, 3, 2});
-    for (std::int64_t n = 0; n < voxels.size(); ++n) voxels[n] = static_cast<float>(value(n));
-    std::filesystem::create_directories(tree.path(name).parent_path());
-    ivado::write_volume(tree.path(name).string(), std::as_const(voxels).view(), ivado::Geometry{voxels.shape()},
-                        ivado::StoredType::float32);
+    tests::write_values(tree.path(name), Shape{4, 3, 2}, value);
   }
   void image(const std::string& subject) const {
     write(subject + "/anat/" + subject + "_T2w.nii.gz", [](auto n) { return n; });

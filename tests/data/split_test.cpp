@@ -421,6 +421,10 @@ TEST_CASE("a saved split gives the same split again", "[split]") {
   CHECK(std::distance(begin(folder), end(folder)) == 2);  // the split and dataset_description.json
   SplitParams params;
   params.fname_split = path;
+  CHECK(split_cases(cases, params).warnings.empty());
+  const SubjectSelection ignored{{1}, {"sex"}, {{1}}};
+  REQUIRE(split_cases(cases, params, ignored).warnings.size() == 1);
+  CHECK(contains(split_cases(cases, params, ignored).warnings[0], "subject_selection has no effect"));
   params.train_fraction = 0.1;
   const Split again = split_cases(cases, params);
   CHECK(again.training == split.training);
@@ -432,6 +436,29 @@ TEST_CASE("a saved split gives the same split again", "[split]") {
   CHECK(saved["test"] ==
         Json::array({"sub-04_T2w.nii.gz", "sub-10_T2w.nii.gz", "sub-04_T1w.nii.gz", "sub-10_T1w.nii.gz"}));
   CHECK_THROWS_AS(write_split(tree.path("no/folder.json").string(), split, cases), ivado::Error);
+}
+
+TEST_CASE("a training goes on with all of its images, or not at all", "[split]") {
+  tests::Tree tree;
+  const auto cases = people(10);
+  const Split split = split_cases(cases, SplitParams{});
+  const std::string path = tree.path("split_datasets.json").string();
+  CHECK_THROWS_WITH(read_split_to_resume(path, cases),
+                    Catch::Contains("split_datasets.json") && Catch::Contains("put it back"));
+  write_split(path, split, cases);
+  CHECK(read_split_to_resume(path, cases).training == split.training);
+  // New images, and those of the testing set that are gone, change nothing.
+  auto other = cases;
+  other.erase(other.begin() + static_cast<std::ptrdiff_t>(split.testing.front()));
+  other.push_back(one_case("sub-11", "T2w"));
+  CHECK(ids(other, read_split_to_resume(path, other).validation) == ids(cases, split.validation));
+  for (const auto* list : {&split.training, &split.validation}) {
+    auto fewer = cases;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(list->back()));
+    CHECK_THROWS_WITH(read_split_to_resume(path, fewer),
+                      Catch::Contains(list == &split.training ? "\"train\"" : "\"valid\"") &&
+                          Catch::Contains(cases[list->back()].id) && Catch::Contains("bring them back"));
+  }
 }
 
 TEST_CASE("a split by names: files, ids, participants, channels", "[split]") {

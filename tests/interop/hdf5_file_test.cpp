@@ -20,16 +20,6 @@ using ivado::Array;
 using ivado::Hdf5File;
 using ivado::Shape;
 
-template <class Function>
-std::string message_of(const Function& function) {
-  try {
-    function();
-  } catch (const ivado::Error& fault) {
-    return fault.what();
-  }
-  return "nothing was thrown";
-}
-
 Array<float> ramp(const Shape& shape) {
   Array<float> out(shape);
   for (std::int64_t i = 0; i < out.size(); ++i) out[i] = 0.25F * static_cast<float>(i) - 3;
@@ -89,18 +79,20 @@ TEST_CASE("Errors of an HDF5 file name the file, the object and what is wrong") 
     file.close();
   }
   const Hdf5File file = Hdf5File::open(path);
-  CHECK_THAT(message_of([&] { (void)file.read<float>("group/none"); }),
+  CHECK_THAT(tests::message_of([&] { (void)file.read<float>("group/none"); }),
              Contains("group/none of " + path) && Contains("there is no group/none"));
-  CHECK_THAT(message_of([&] { (void)file.read<float>("group"); }), Contains("no data set"));
-  CHECK_THAT(message_of([&] { (void)file.names("data"); }), Contains("no group"));
-  CHECK_THAT(message_of([&] { (void)file.text("group", "other"); }), Contains("no attribute other"));
-  CHECK_THAT(message_of([&] { (void)file.numbers<float>("group", "name"); }),
+  CHECK_THAT(tests::message_of([&] { (void)file.read<float>("group"); }), Contains("no data set"));
+  CHECK_THAT(tests::message_of([&] { (void)file.names("data"); }), Contains("no group"));
+  CHECK_THAT(tests::message_of([&] { (void)file.text("group", "other"); }), Contains("no attribute other"));
+  CHECK_THAT(tests::message_of([&] { (void)file.numbers<float>("group", "name"); }),
              Contains("attribute name of group") && Contains("no number"));
-  CHECK_THAT(message_of([&] { (void)Hdf5File::open(path + "x"); }), Contains(path + "x") && Contains("no such file"));
-  CHECK_THAT(message_of([&] { (void)Hdf5File::create(tree.path("no/folder.hdf5").string()); }),
+  CHECK_THAT(tests::message_of([&] { (void)Hdf5File::open(path + "x"); }),
+             Contains(path + "x") && Contains("no such file"));
+  CHECK_THAT(tests::message_of([&] { (void)Hdf5File::create(tree.path("no/folder.hdf5").string()); }),
              Contains("no/folder.hdf5"));
   std::ofstream(tree.path("text.hdf5")) << "some text";
-  CHECK_THAT(message_of([&] { (void)Hdf5File::open(tree.path("text.hdf5").string()); }), Contains("not an HDF5 file"));
+  CHECK_THAT(tests::message_of([&] { (void)Hdf5File::open(tree.path("text.hdf5").string()); }),
+             Contains("not an HDF5 file"));
 }
 
 TEST_CASE("An HDF5 file that claims more than it has, or leads out of itself, is refused") {
@@ -134,10 +126,11 @@ TEST_CASE("An HDF5 file that claims more than it has, or leads out of itself, is
     H5Fclose(raw);
   }
   const Hdf5File file = Hdf5File::open(path);
-  CHECK_THAT(message_of([&] { (void)file.read<float>("huge"); }), Contains("huge of " + path) && Contains("more than"));
-  CHECK_THAT(message_of([&] { (void)file.read<float>("outside"); }), Contains("other files"));
-  CHECK_THAT(message_of([&] { (void)file.read<float>("link"); }), Contains("another place"));
-  CHECK_THAT(message_of([&] { (void)file.read<float>("soft"); }), Contains("another place"));
+  CHECK_THAT(tests::message_of([&] { (void)file.read<float>("huge"); }),
+             Contains("huge of " + path) && Contains("more than"));
+  CHECK_THAT(tests::message_of([&] { (void)file.read<float>("outside"); }), Contains("other files"));
+  CHECK_THAT(tests::message_of([&] { (void)file.read<float>("link"); }), Contains("another place"));
+  CHECK_THAT(tests::message_of([&] { (void)file.read<float>("soft"); }), Contains("another place"));
   CHECK_FALSE(file.has("link"));
 }
 
@@ -195,6 +188,6 @@ TEST_CASE("The attributes and data sets of ivadomed's HDF5 file are read") {
     CHECK(*std::min_element(elements.begin(), elements.end()) == item.value().at("min").get<double>());
     CHECK(*std::max_element(elements.begin(), elements.end()) == item.value().at("max").get<double>());
   }
-  CHECK_THAT(message_of([&] { (void)Hdf5File::open(*folder + "/broken/truncated.hdf5"); }),
+  CHECK_THAT(tests::message_of([&] { (void)Hdf5File::open(*folder + "/broken/truncated.hdf5"); }),
              Contains("truncated.hdf5") && Contains("truncat"));
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <ivado/interop/safetensors.hpp>
 #include <ivado/model/any_model.hpp>
+#include <ivado/model/modified_3d_unet.hpp>
 #include <ivado/model/net.hpp>
 #include <ivado/model/residual_unet.hpp>
 #include <ivado/model/unet.hpp>
@@ -60,6 +61,17 @@ struct OneConvolution : torch::nn::Module {
 };
 
 }  // namespace
+
+TEST_CASE("A batch of a size that a model does not take is refused with the rule of its sizes") {
+  Net net(small<Modified3DUNet<>>());
+  for (const bool training : {true, false}) {
+    net.train(training);
+    CHECK_THROWS_WITH((void)net.forward(at::zeros({1, 1, 32, 32, 20})),
+                      Contains("1x1x32x32x20") && Contains("multiples of 16, at least 32"));
+    CHECK_THROWS_WITH((void)net.forward_supervised(at::zeros({1, 1, 32, 32, 20})), Contains("multiples of 16"));
+  }
+  CHECK(net.forward(at::zeros({1, 1, 32, 32, 48})).sizes() == at::IntArrayRef({1, 1, 32, 32, 48}));
+}
 
 TEST_CASE("One seed gives one net", "[unit]") {
   CHECK(equal(Net(small<Unet<2, 2>>(), 7).tensors(), Net(small<Unet<2, 2>>(), 7).tensors()));
