@@ -140,7 +140,7 @@ TEST_CASE("The engine segments slices as the pipeline does", "[train]") {
 
 TEST_CASE("The engine segments patches of several channels with post-processing as the pipeline does", "[train]") {
   const std::string package = train<OfSlices>("patches", R"({
-    "loader_parameters": {"multichannel": true,
+    "loader_parameters": {"multichannel": true, "allow_regrid": true,
                           "contrast_params": {"training_validation": ["T1w", "T2w"], "testing": ["T1w", "T2w"]}},
     "default_model": {"length_2D": [32, 24], "stride_2D": [20, 24]},
     "transformation": {"Resample": {"hspace": 2, "wspace": 2, "dspace": 2}, "NormalizeInstance": {}},
