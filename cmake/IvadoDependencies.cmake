@@ -1,8 +1,8 @@
 # What ivado stands on, for ivado's own build and for the installed package alike.
 #
 #   ivado_check_compiler(problem)       can the compiler do it
-#   ivado_find_data_libraries(problem)  Eigen, Boost (Hana), nlohmann/json, zlib, threads, ITK as the target ivado::itk, and
-#                                       libpng, libtiff and libjpeg as the target ivado::rasters
+#   ivado_find_data_libraries(problem)  Eigen, Boost (Hana), nlohmann/json, zlib, threads, libdeflate as the target
+#                                       ivado::deflate, ITK as ivado::itk, and libpng, libtiff and libjpeg as ivado::rasters
 #   ivado_find_torch(problem)           LibTorch as the target ivado::torch
 #   ivado_find_report(problem)          giflib
 #   ivado_find_hdf5(problem)            HDF5 as the target ivado::hdf5_library
@@ -55,6 +55,19 @@ function(ivado_find_data_libraries problem)
       list(APPEND missing "${title} (Debian: ${debian})")
     endif()
   endforeach()
+  if(NOT TARGET ivado::deflate)
+    # Debian's package has no configuration for CMake.
+    find_path(IVADO_DEFLATE_INCLUDE libdeflate.h)
+    find_library(IVADO_DEFLATE_LIBRARY deflate)
+    mark_as_advanced(IVADO_DEFLATE_INCLUDE IVADO_DEFLATE_LIBRARY)
+    if(IVADO_DEFLATE_INCLUDE AND IVADO_DEFLATE_LIBRARY)
+      add_library(ivado::deflate INTERFACE IMPORTED GLOBAL)
+      target_include_directories(ivado::deflate SYSTEM INTERFACE "${IVADO_DEFLATE_INCLUDE}")
+      target_link_libraries(ivado::deflate INTERFACE "${IVADO_DEFLATE_LIBRARY}")
+    else()
+      list(APPEND missing "libdeflate (Debian: libdeflate-dev)")
+    endif()
+  endif()
   if(missing)
     list(JOIN missing ", " missing)
     set(${problem} "not found: ${missing}" PARENT_SCOPE)

@@ -31,6 +31,7 @@ set(IVADO_PACKAGES
     libboost-dev
     nlohmann-json3-dev
     zlib1g-dev
+    libdeflate-dev
     libpng-dev
     libtiff-dev
     libjpeg62-turbo-dev

@@ -7,6 +7,7 @@
 // clang-format on
 #include <itkMacro.h>
 #include <itkNiftiImageIO.h>
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -25,6 +26,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -122,7 +124,8 @@ namespace detail {
 
 /// ITK's NIfTI reader, with the header that ivado has checked in place of its own reading of it.
 ///
-/// ITK decodes the voxels where it returns them as they are in the file. It does not, and `VoxelStream` decodes them,
+/// Whole compressed files are decoded at once by libdeflate, which takes less than half of the time. The rest ITK
+/// decodes where it returns the voxels as they are in the file. It does not, and `VoxelStream` decodes them,
 /// where numbers are floating (ITK 5 turns NaN and infinity into 0 without a word), in NIfTI-2 and Analyze, in files
 /// of the other byte order, and where the name does not tell whether the file is compressed. ITK does not look at
 /// gzip's check sum either: it is compared here with that of the voxels.
@@ -146,8 +149,10 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
   }
 
   /// Takes the header, which must outlive the reader.
-  void use(const NiftiHeader& header) {
+  /// @param in_pages  whether what is needed for a while lies in pages of its own, see `ReadOptions`
+  void use(const NiftiHeader& header, bool in_pages = false) {
     header_ = &header;
+    in_pages_ = in_pages;
     this->SetFileName(header.path);
     this->ReadImageInformation();
   }
@@ -175,6 +180,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
   /// @throws Error (data) if the file ends early or is corrupt
   void Read(void* buffer) override {
     warnings_.clear();
+    if (read_at_once(buffer)) return;
     if (itk_is_exact() && read_by_itk(buffer)) return;
     VoxelStream stream(*header_);
     stream.read(buffer, header_->voxels());
@@ -189,6 +195,39 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
   ~CheckedNiftiIO() override = default;
 
  private:
+  /// Decompresses a file of one gzip part and compares its check sum. False where it is not compressed, too large to be
+  /// held twice, or not exactly that: what is wrong with it, the other readers tell.
+  [[nodiscard]] bool read_at_once(void* buffer) const {
+    constexpr std::int64_t limit = std::int64_t{256} << 20;
+    const std::int64_t whole = header_->voxel_offset + header_->bytes();
+    std::error_code fault;
+    const auto packed = static_cast<std::int64_t>(std::filesystem::file_size(header_->data_path, fault));
+    constexpr std::int64_t densest = 1032;  // bytes from one, of which deflate is capable at best
+    if (!header_->gzip || fault || packed > limit || whole > limit || whole / densest > packed) return false;
+    const auto bytes_for = [&](std::int64_t size) {
+      return in_pages_ ? Array<std::uint8_t>::in_pages(Shape{size}) : Array<std::uint8_t>(Shape{size});
+    };
+    Array<std::uint8_t> from = bytes_for(packed);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(header_->data_path.c_str(), "rb"),
+                                                               &std::fclose);
+    const auto size = static_cast<std::size_t>(packed);
+    if (!file || std::fread(from.data(), 1, size, file.get()) != size) return false;
+    const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
+        libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
+    if (!decompressor) throw std::bad_alloc();
+    Array<std::uint8_t> to = bytes_for(whole);
+    std::size_t read = 0;
+    std::size_t written = 0;
+    if (libdeflate_gzip_decompress_ex(decompressor.get(), from.data(), size, to.data(), static_cast<std::size_t>(whole),
+                                      &read, &written) != LIBDEFLATE_SUCCESS ||
+        read != size || written != static_cast<std::size_t>(whole))
+      return false;
+    std::memcpy(buffer, to.data() + header_->voxel_offset, static_cast<std::size_t>(header_->bytes()));
+    if (header_->big_endian != (std::endian::native == std::endian::big))
+      swap_bytes(static_cast<std::byte*>(buffer), static_cast<std::size_t>(header_->bytes()),
+                 static_cast<std::size_t>(header_->bytes_per_voxel));
+    return true;
+  }
   [[nodiscard]] bool itk_is_exact() const {
     const bool first = header_->container == NiftiHeader::Container::nifti1 ||
                        header_->container == NiftiHeader::Container::nifti1_pair;
@@ -225,6 +264,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
   }
 
   const NiftiHeader* header_ = nullptr;
+  bool in_pages_ = false;
   std::vector<std::string> warnings_;
 };
 
@@ -325,7 +365,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
   try {
     volume.voxels = detail::array_for<float>(Shape{grid[2], grid[1], grid[0]}, options);
     const auto io = detail::CheckedNiftiIO::make();
-    io->use(header);
+    io->use(header, options.in_pages);
     detail::with_stored_type(header.datatype, [&](auto number) {
       using Stored = decltype(number);
       if constexpr (std::is_same_v<Stored, float>) {

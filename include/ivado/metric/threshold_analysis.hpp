@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -62,27 +61,39 @@ namespace detail {
   return static_cast<double>(near) < bound ? std::nextafter(near, std::numeric_limits<float>::infinity()) : near;
 }
 
-/// Finds out how many thresholds a value reaches: a guess by one product, put right by one comparison.
+/// Finds out how many thresholds a value reaches: by one product, and by one comparison more where that is close.
 class ThresholdGrid {
  public:
   explicit ThresholdGrid(double increment)
-      : thresholds_(analysis_thresholds(increment)), scale_(static_cast<float>((1 - 0x1p-20) / increment)) {
-    for (const double threshold : thresholds_)
-      bounds_.push_back(std::bit_cast<std::int32_t>(least_float_from(threshold)));
-    bounds_.push_back(std::numeric_limits<std::int32_t>::max());
-  }
+      : thresholds_(analysis_thresholds(increment)),
+        increment_(increment),
+        lowest_(least_float_from(thresholds_.front())),
+        highest_(static_cast<float>(thresholds_.back() + 0.5 * increment)),
+        scale_(static_cast<float>((1 - 0x1p-20) / increment)),
+        close_(static_cast<float>(1 - static_cast<double>(thresholds_.size() + 1) * 0x1p-18)) {}
   [[nodiscard]] const std::vector<double>& thresholds() const noexcept { return thresholds_; }
-  /// `bounds()[k]` are the bits of the smallest float that reaches threshold k + 1; no float reaches the last one.
-  [[nodiscard]] const std::int32_t* bounds() const noexcept { return bounds_.data(); }
-  /// For v in [0, 1], the integer part q of v · scale is the number of thresholds reached, or one less. It is never too
-  /// high, since the scale is lowered by 2^-20 and rounding adds less than 2^-22; and lowered by at most 10^4 · 2^-19
-  /// < 1, never too low by two.
+  /// The smallest float that reaches a threshold.
+  [[nodiscard]] float lowest() const noexcept { return lowest_; }
+  /// A value that reaches all thresholds and is far enough from the next, which there is not: larger values count as it.
+  [[nodiscard]] float highest() const noexcept { return highest_; }
+  /// For v from 0 to the highest value, the integer part q of v · scale is the number of thresholds reached, or one
+  /// less. It is never too high, since the scale is lowered by 2^-20 and rounding adds less than 2^-22; and lowered by
+  /// at most 10^4 · 2^-19 < 1, never too low by two.
   [[nodiscard]] float scale() const noexcept { return scale_; }
+  /// q is one less only where the rest v · scale - q is above this.
+  [[nodiscard]] float close() const noexcept { return close_; }
+  /// Whether a value reaches one threshold more than `guess`, compared as `thresholds()` has it.
+  [[nodiscard]] bool reaches_next(float value, std::int32_t guess) const noexcept {
+    return static_cast<double>(value) >= (guess + 1) * increment_;
+  }
 
  private:
   std::vector<double> thresholds_;
-  std::vector<std::int32_t> bounds_;
+  double increment_;
+  float lowest_;
+  float highest_;
   float scale_;
+  float close_;
 };
 
 /// Numbers of voxels by how many thresholds their prediction reaches, separately for background and foreground.
@@ -139,17 +150,18 @@ class ThresholdHistogram {
  private:
   // Neighbouring voxels count in different lanes, since adding to a number just written waits for the write.
   static constexpr std::size_t lanes = 4;
-  static constexpr std::size_t block = 32;
+  static constexpr std::size_t block = 128;
+  static constexpr std::size_t part = 8;
   static constexpr std::int64_t most_between_merges = std::int64_t{1} << 31;  // the lanes have 32 bits
 
   void add_row(const float* prediction, const float* truth, std::int64_t n) {
     while (n > 0) {
       if (counted_ + static_cast<std::int64_t>(block) > most_between_merges) merge();
-      const std::int64_t part = std::min(n, most_between_merges - counted_);
-      const std::int64_t whole = part - part % static_cast<std::int64_t>(block);
+      const std::int64_t next = std::min(n, most_between_merges - counted_);
+      const std::int64_t whole = next - next % static_cast<std::int64_t>(block);
       for (std::int64_t i = 0; i < whole; i += static_cast<std::int64_t>(block)) add_block(prediction + i, truth + i);
-      if (whole < part) {
-        const auto rest = static_cast<std::size_t>(part - whole);
+      if (whole < next) {
+        const auto rest = static_cast<std::size_t>(next - whole);
         std::array<float, block> p{};
         std::array<float, block> g{};
         std::copy_n(prediction + whole, rest, p.begin());
@@ -157,51 +169,72 @@ class ThresholdHistogram {
         add_block(p.data(), g.data());
         bins_[0] -= block - rest;  // what fills the block up counts as background at 0; the lanes come later
       }
-      counted_ += part;
-      prediction += part;
-      truth += part;
-      n -= part;
+      counted_ += next;
+      prediction += next;
+      truth += next;
+      n -= next;
     }
   }
 
-  /// Counts `block` voxels. Floats from 0 on are in the order of their bits read as whole numbers, and negative ones
-  /// are negative there; comparing these leaves no branch, and compilers vectorise the loops.
+  /// Counts voxels none of which reaches a threshold.
+  void add_low(std::size_t count, std::int32_t positives) noexcept {
+    partial_[0] += static_cast<std::uint32_t>(count) - static_cast<std::uint32_t>(positives);
+    partial_[lanes] += static_cast<std::uint32_t>(positives);
+  }
+
+  /// Counts `block` voxels. The loops have comparisons alone and no branch: compilers vectorise them.
   void add_block(const float* prediction, const float* truth) noexcept {
-    constexpr auto half = std::bit_cast<std::int32_t>(0.5F);
-    constexpr auto one = std::bit_cast<std::int32_t>(1.0F);
-    constexpr auto infinite = std::bit_cast<std::int32_t>(std::numeric_limits<float>::infinity());
-    constexpr std::int32_t all_but_sign = 0x7FFFFFFF;
-    constexpr auto lane_count = static_cast<std::int32_t>(lanes);
-    std::array<std::int32_t, block> value;
-    std::array<std::int32_t, block> guess;
-    std::array<std::int32_t, block> place;
-    const std::int32_t* const bounds = grid_->bounds();
-    std::int32_t highest = 0;
+    const float lowest = grid_->lowest();
+    std::int32_t reached = 0;
     std::int32_t positives = 0;
-    std::int32_t largest = 0;
+    std::int32_t nans = 0;
     for (std::size_t i = 0; i < block; ++i) {
-      const auto p = std::bit_cast<std::int32_t>(prediction[i]);
-      const auto g = std::bit_cast<std::int32_t>(truth[i]);
-      highest = std::max(highest, p);
-      positives += g >= half ? 1 : 0;
-      largest = std::max(largest, std::max(p & all_but_sign, g & all_but_sign));
+      reached += prediction[i] >= lowest ? 1 : 0;
+      positives += truth[i] >= 0.5F ? 1 : 0;
+      nans += std::isunordered(prediction[i], truth[i]) ? 1 : 0;
     }
-    nan_ = nan_ || largest > infinite;
-    if (highest < bounds[0]) {  // no threshold is reached: most blocks of most volumes
-      partial_[0] += static_cast<std::uint32_t>(block) - static_cast<std::uint32_t>(positives);
-      partial_[lanes] += static_cast<std::uint32_t>(positives);
+    nan_ = nan_ || nans > 0;
+    if (reached == 0) {  // most blocks of most volumes
+      add_low(block, positives);
       return;
     }
-    const float scale = grid_->scale();
-    for (std::size_t i = 0; i < block; ++i) {
-      value[i] = std::min(std::max(std::bit_cast<std::int32_t>(prediction[i]), 0), one);
-      guess[i] = static_cast<std::int32_t>(std::bit_cast<float>(value[i]) * scale);
-      place[i] = 2 * lane_count * guess[i] + (std::bit_cast<std::int32_t>(truth[i]) >= half ? lane_count : 0) +
-                 static_cast<std::int32_t>(i % lanes);
+    for (std::size_t begin = 0; begin < block; begin += part) {
+      const float* const p = prediction + begin;
+      const float* const g = truth + begin;
+      std::int32_t some = 0;
+      for (std::size_t i = 0; i < part; ++i) some += p[i] >= lowest ? 1 : 0;
+      if (some > 0) {
+        add_part(p, g);
+        continue;
+      }
+      std::int32_t foreground = 0;
+      for (std::size_t i = 0; i < part; ++i) foreground += g[i] >= 0.5F ? 1 : 0;
+      add_low(part, foreground);
     }
+  }
+  /// Counts `part` voxels, each where it belongs; NaN as 0.
+  void add_part(const float* prediction, const float* truth) noexcept {
+    constexpr auto lane_count = static_cast<std::int32_t>(lanes);
+    const float highest = grid_->highest();
+    const float scale = grid_->scale();
+    const float close = grid_->close();
+    std::array<float, part> value;
+    std::array<std::int32_t, part> reached;
+    std::array<std::int32_t, part> place;
+    std::int32_t open = 0;
+    for (std::size_t i = 0; i < part; ++i) {
+      const float positive = prediction[i] > 0 ? prediction[i] : 0.0F;
+      value[i] = positive < highest ? positive : highest;
+      const float scaled = value[i] * scale;
+      reached[i] = static_cast<std::int32_t>(scaled);
+      open += scaled - static_cast<float>(reached[i]) > close ? 1 : 0;
+    }
+    if (open > 0)
+      for (std::size_t i = 0; i < part; ++i) reached[i] += grid_->reaches_next(value[i], reached[i]) ? 1 : 0;
+    for (std::size_t i = 0; i < part; ++i) place[i] = 2 * lane_count * reached[i] + (truth[i] >= 0.5F ? lane_count : 0);
     std::uint32_t* const partial = partial_.data();
-    for (std::size_t i = 0; i < block; ++i)
-      ++partial[place[i] + 2 * lane_count * static_cast<std::int32_t>(value[i] >= bounds[guess[i]])];
+    for (std::size_t i = 0; i < part; i += lanes)
+      for (std::size_t lane = 0; lane < lanes; ++lane) ++partial[static_cast<std::size_t>(place[i + lane]) + lane];
   }
 
   /// Adds the lanes to the bins.
