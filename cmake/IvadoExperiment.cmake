@@ -9,6 +9,8 @@
 # Where the JSON names a detector (object_detection_params.object_detection_path), the program has one, and crops to its box. It is one
 # of slices or of volumes as the experiment itself is, or what DETECTOR says: 2 for a packaged model of slices, 3 for one of volumes.
 #
+# Where ivado has its component engine, convolutions are oneDNN's (ivado::OneDnnBackend), else LibTorch's.
+#
 # A part that ivado does not have is an error of configuration that names the key.
 cmake_policy(PUSH)
 cmake_policy(VERSION 3.25)
@@ -139,10 +141,10 @@ function(ivado_experiment_types result)
   set(${result} "${joined}" PARENT_SCOPE)
 endfunction()
 
-# The source of the program that a JSON text describes. With HDF5 behind the text, its data are packed files; with DETECTOR 2 or 3 its
-# detector works on slices or on volumes.
+# The source of the program that a JSON text describes. With HDF5 behind the text, its data are packed files; with ONEDNN convolutions
+# are oneDNN's; with DETECTOR 2 or 3 its detector works on slices or on volumes.
 function(ivado_experiment_source result experiment_name experiment_file experiment_json)
-  cmake_parse_arguments(PARSE_ARGV 4 arg "HDF5" "DETECTOR" "")
+  cmake_parse_arguments(PARSE_ARGV 4 arg "HDF5;ONEDNN" "DETECTOR" "")
   string(JSON type ERROR_VARIABLE fault TYPE "${experiment_json}")
   if(fault OR NOT type STREQUAL "OBJECT")
     message(FATAL_ERROR "not a JSON object: ${fault}")
@@ -236,6 +238,11 @@ function(ivado_experiment_source result experiment_name experiment_file experime
     set(loader Hdf5Loader)
     set(experiment_include "#include <ivado/data/hdf5_loader.hpp>\n")
   endif()
+  set(experiment_backend "")
+  if(arg_ONEDNN)
+    set(experiment_backend "ivado::OneDnnBackend, ")
+    string(APPEND experiment_include "#include <ivado/nn/onednn_backend.hpp>\n")
+  endif()
   set(experiment_loader "ivado::${loader}<${slicing}, ivado::Channels<${channels}>, ivado::Classes<${classes}>${options}>")
   if(model IN_LIST ivado_deep_models)
     set(experiment_model "ivado::${model}<${dimension}, ${depth}, ${channels}, ${classes}>")
@@ -322,6 +329,9 @@ function(ivado_add_experiment name)
     endif()
     set(data HDF5)
   endif()
+  if(TARGET ivado::engine)
+    list(APPEND data ONEDNN)
+  endif()
   if(arg_DETECTOR)
     list(APPEND data DETECTOR ${arg_DETECTOR})
   endif()
@@ -332,6 +342,9 @@ function(ivado_add_experiment name)
   target_link_libraries(${name} PRIVATE ivado::ivado)
   if(arg_HDF5)
     target_link_libraries(${name} PRIVATE ivado::hdf5)
+  endif()
+  if(TARGET ivado::engine)
+    target_link_libraries(${name} PRIVATE ivado::engine)
   endif()
 endfunction()
 

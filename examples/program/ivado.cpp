@@ -41,11 +41,17 @@ using Film = ivado::GifFilm;
 #else
 using Film = ivado::NoFilm;
 #endif
+#ifdef IVADO_WITH_ENGINE
+#include <ivado/nn/onednn_backend.hpp>
+using ProgramBackend = ivado::OneDnnBackend;
+#else
+using ProgramBackend = ivado::LibTorchBackend;
+#endif
 
-using General =
-    ivado::Pipeline<GeneralLoader<ivado::AnySlices>, ivado::AnyCompose, ivado::AnyModel, ivado::AnyLoss,
-                    ivado::AnyPostProcess, ivado::AnyScheduler, ivado::AnyOptimizer,
-                    ivado::SystemProfiler<ivado::SystemOptions{.is_on = false}>, Exporter, Film, ProgramDetector>;
+using General = ivado::Pipeline<GeneralLoader<ivado::AnySlices>, ivado::AnyCompose, ivado::AnyModel, ivado::AnyLoss,
+                                ivado::AnyPostProcess, ivado::AnyScheduler, ivado::AnyOptimizer,
+                                ivado::SystemProfiler<ivado::SystemOptions{.is_on = false}>, Exporter, Film,
+                                ProgramDetector, ProgramBackend>;
 
 namespace {
 

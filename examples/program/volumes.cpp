@@ -19,11 +19,17 @@ using Film = ivado::GifFilm;
 #else
 using Film = ivado::NoFilm;
 #endif
+#ifdef IVADO_WITH_ENGINE
+#include <ivado/nn/onednn_backend.hpp>
+using ProgramBackend = ivado::OneDnnBackend;
+#else
+using ProgramBackend = ivado::LibTorchBackend;
+#endif
 
-using Volumes =
-    ivado::Pipeline<GeneralLoader<ivado::AnySubvolumes>, ivado::AnyCompose, ivado::AnyModel3d, ivado::AnyLoss,
-                    ivado::AnyPostProcess, ivado::AnyScheduler, ivado::AnyOptimizer,
-                    ivado::SystemProfiler<ivado::SystemOptions{.is_on = false}>, Exporter, Film, ProgramDetector>;
+using Volumes = ivado::Pipeline<GeneralLoader<ivado::AnySubvolumes>, ivado::AnyCompose, ivado::AnyModel3d,
+                                ivado::AnyLoss, ivado::AnyPostProcess, ivado::AnyScheduler, ivado::AnyOptimizer,
+                                ivado::SystemProfiler<ivado::SystemOptions{.is_on = false}>, Exporter, Film,
+                                ProgramDetector, ProgramBackend>;
 
 std::vector<ivado::Detection> detect_on_volumes(const ivado::DetectionRequest& request) {
   return ivado::PackagedDetector<Volumes>{}(request);

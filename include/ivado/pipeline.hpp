@@ -121,6 +121,8 @@ template <class T>
 using IsFilm = std::bool_constant<Film<T>>;
 template <class T>
 using IsDetector = std::bool_constant<Detector<T>>;
+template <class T>
+using IsBackend = std::bool_constant<Backend<T>>;
 
 template <class T>
 consteval void explain_loader() {
@@ -236,8 +238,8 @@ struct TestSummary {
   std::string predictions;                          ///< folder of the predictions
 };
 
-/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler, Logger, Exporter, Film and Detector behind them
-/// in any order.
+/// An experiment: five policies, and any of Optimizer, Scheduler, Profiler, Logger, Exporter, Film, Detector and Backend
+/// behind them in any order.
 ///
 /// @tparam DataLoader  where samples come from: `BidsLoader<Slices<Axis::axial>>`
 /// @tparam Augment     the chain of transforms: `Compose<Resample, CenterCrop, NormalizeInstance>`
@@ -245,7 +247,7 @@ struct TestSummary {
 /// @tparam LossFunction  what is minimised
 /// @tparam PostProc    what is done to a prediction: `PostProcess<Binarize>`
 /// @tparam Rest        by concept; the defaults are Adam, CosineAnnealing, NoProfiler, ConsoleLogger, NoExporter, NoFilm,
-///                NoDetector
+///                NoDetector, LibTorchBackend
 ///
 /// What does not fit together does not compile, and says why in one sentence that begins with "ivado:".
 /// Example: examples/segment_2d.cpp
@@ -260,9 +262,9 @@ class Pipeline {
     detail::explain_fit<DataLoader, Model>();
     detail::explain_task<Model, LossFunction>();
     static_assert(((Optimizer<Rest> || Scheduler<Rest> || Profiler<Rest> || Logger<Rest> || Exporter<Rest> ||
-                    Film<Rest> || Detector<Rest>)&&...),
+                    Film<Rest> || Detector<Rest> || Backend<Rest>)&&...),
                   "ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger, "
-                  "an Exporter, a Film and a Detector; one of those given is none of them");
+                  "an Exporter, a Film, a Detector and a Backend; one of those given is none of them");
     return true;
   }();
   static_assert(explained);
@@ -276,6 +278,7 @@ class Pipeline {
   using ExporterPolicy = typename detail::FirstPolicy<detail::IsExporter, NoExporter, Rest...>::type;
   using FilmPolicy = typename detail::FirstPolicy<detail::IsFilm, NoFilm, Rest...>::type;
   using DetectorPolicy = typename detail::FirstPolicy<detail::IsDetector, NoDetector, Rest...>::type;
+  using BackendPolicy = typename detail::FirstPolicy<detail::IsBackend, LibTorchBackend, Rest...>::type;
   static constexpr int dimension = DataLoader::dimension;  ///< spatial axes of a sample
   /// The whole configuration: ivadomed's tree, with the sections of this pipeline's policies.
   using Params = Configuration<SplitParams, typename Augment::Params, typename PostProc::Params>;
@@ -346,6 +349,7 @@ class Pipeline {
         postprocess_(params_.postprocessing) {
     (void)size_ranges(params_.evaluation_parameters.target_size, 1);  // refused now, not after hours
     check_task();
+    try_postprocessing();
     std::error_code fault;
     std::filesystem::create_directories(params_.path_output, fault);
     if (!std::filesystem::is_directory(params_.path_output))
@@ -367,6 +371,14 @@ class Pipeline {
   /// What a killed run left half-written in the output folder is removed first. The weights of an earlier training go to a
   /// folder `earlier_N` in it once the new one is about to begin, not before all that it needs has been found good.
   FitSummary train(bool resume = false) {
+    std::exception_ptr failed_export;
+    FitSummary summary = train(resume, failed_export);
+    if (failed_export) std::rethrow_exception(failed_export);
+    return summary;
+  }
+  /// As above, for those who have more to do with the weights where only their export failed.
+  /// @param failed_export  takes what the exporter threw, when all else is done
+  FitSummary train(bool resume, std::exception_ptr& failed_export) {
     profiler_.enter(Phase::data);
     check_training();
     for (const auto& folder : {std::string(), params_.model_name}) tidy(folder);
@@ -432,7 +444,11 @@ class Pipeline {
     save(net, output("final_model.safetensors"), summary.epochs.back());
     const nn::Weights best = read_safetensors(output("best_model.safetensors"));
     write_safetensors(package(".safetensors"), best);
-    export_model(net.model(), best, *training_set);
+    try {
+      export_model(net.model(), best, *training_set);
+    } catch (const std::exception&) {
+      failed_export = std::current_exception();
+    }
     if (summary.stopped_early)
       logger_.info("stopped early: no improvement in " +
                    std::to_string(training.training_time.early_stopping_patience) + " epochs in a row");
@@ -491,7 +507,9 @@ class Pipeline {
   }
 
   /// Predicts the testing set with the best state, writes each prediction on the grid of its image as
-  /// `pred_masks/<image>_pred.nii.gz` and the metrics of each image to `results_eval/evaluation_3Dmetrics.csv`.
+  /// `pred_masks/<image>_pred.nii.gz` (of PNG, TIFF and JPEG also `<image>_class-<k>_pred.png`) and the metrics of each
+  /// image to `results_eval/evaluation_3Dmetrics.csv`. With `object_detection_metrics`, `<image>_pred_TP-FP-FN.nii.gz`
+  /// shows the lesions that were found, made up and missed.
   ///
   /// A classifier gives the probabilities of each sample in `results_eval/classification.csv` instead, and its scores in
   /// `results_eval/classification_scores.csv`. A model of key points gives the points of each heat map in `pred_masks/<image>_pred.csv` as well, with their distances to the true
@@ -526,7 +544,12 @@ class Pipeline {
     std::filesystem::create_directories(summary.predictions);
     std::string table = "image_id,class,true,predicted,matched,mean_error_mm,median_error_mm\n";
     const auto done = [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
-      write_prediction(summary.predictions + "/" + one.id + "_pred.nii.gz", prediction, geometry);
+      const std::string stem = summary.predictions + "/" + one.id;
+      write_prediction(stem + "_pred.nii.gz", prediction, geometry);
+      if (is_raster(one.images[one.reference]) && geometry.shape[2] == 1)
+        for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c)
+          write_image(stem + "_class-" + std::to_string(c) + "_pred.png", prediction.voxels.view().select(0, c),
+                      geometry, prediction.is_mask ? StoredType::uint8 : StoredType::float32);
       [[maybe_unused]] const auto scope = profiler_.scope(Unit::evaluation);
       const Array<float> truth = truth_of(one, geometry);
       const auto& evaluation = params_.evaluation_parameters;
@@ -663,10 +686,13 @@ class Pipeline {
       check_thresholds();
     }
     switch (params_.command) {
-      case Command::train:
-        train(resume);
+      case Command::train: {
+        std::exception_ptr failed_export;
+        train(resume, failed_export);
         if (threshold_increment) analyse_thresholds(*threshold_increment);
+        if (failed_export) std::rethrow_exception(failed_export);
         break;
+      }
       case Command::test:
         if (threshold_increment) analyse_thresholds(*threshold_increment);
         test();
@@ -685,8 +711,7 @@ class Pipeline {
   /// not paths,
   /// threads or the number of epochs.
   [[nodiscard]] std::string model_digest() const {
-    Json all = description();
-    all.erase("training");
+    Json all = model_description();
     all["model"].erase("overlap_weights");
     all["model"].erase("mirror_axes");
     return detail::digest_of(all.dump());
@@ -694,23 +719,15 @@ class Pipeline {
   /// What the numbers of a trained model depend on, key by key, and under "training" what its way there depends on.
   [[nodiscard]] Json description() const {
     const auto& training = params_.training_parameters;
-    Json out{{"model", to_json(section_)},
-             {"transformation", to_json(params_.transformation)},
-             {"loss", describe_loss(loss())},
-             {"axis", to_json(params_.loader_parameters.slice_axis)},
-             {"targets", to_json(params_.loader_parameters.target_suffix)},
-             {"multichannel", params_.loader_parameters.multichannel},
-             {"soft_gt", params_.loader_parameters.soft_gt},
-             {"seed", params_.seed},
-             {"training",
-              {{"optimizer", training.optimizer},
-               {"scheduler", to_json(training.scheduler)},
-               {"batch_size", training.batch_size},
-               {"gradient_clipping", training.gradient_clipping},
-               {"mixup_alpha", training.mixup_alpha.value_or(0)},
-               {"precision", training.precision.value},
-               {"early_stopping_epsilon", training.training_time.early_stopping_epsilon},
-               {"num_epochs", training.training_time.num_epochs}}}};
+    Json out = model_description();
+    out["training"] = {{"optimizer", training.optimizer},
+                       {"scheduler", to_json(training.scheduler)},
+                       {"batch_size", training.batch_size},
+                       {"gradient_clipping", training.gradient_clipping},
+                       {"mixup_alpha", training.mixup_alpha.value_or(0)},
+                       {"precision", training.precision.value},
+                       {"early_stopping_epsilon", training.training_time.early_stopping_epsilon}};
+    if (rates_depend_on_epochs()) out["training"]["num_epochs"] = training.training_time.num_epochs;
     if (training.balance_samples.applied) out["training"]["balance_samples"] = training.balance_samples.type;
     if (const auto& from = training.transfer_learning; from.retrain_model)  // which layers are frozen
       out["training"]["transfer_learning"] = {{"retrain_fraction", from.retrain_fraction}, {"reset", from.reset}};
@@ -729,6 +746,33 @@ class Pipeline {
   }
 
  private:
+  /// What the numbers of a trained model depend on, key by key, without its training.
+  [[nodiscard]] Json model_description() const {
+    return Json{{"model", to_json(section_)},
+                {"transformation", to_json(params_.transformation)},
+                {"loss", describe_loss(loss())},
+                {"axis", to_json(params_.loader_parameters.slice_axis)},
+                {"targets", to_json(params_.loader_parameters.target_suffix)},
+                {"multichannel", params_.loader_parameters.multichannel},
+                {"soft_gt", params_.loader_parameters.soft_gt},
+                {"seed", params_.seed}};
+  }
+
+  /// Whether the learning rates are other ones where the training is to be longer: only then can no more epochs be asked
+  /// for when it is resumed.
+  [[nodiscard]] bool rates_depend_on_epochs() const {
+    const auto& scheduler = params_.training_parameters.scheduler;
+    const auto epochs = static_cast<int>(params_.training_parameters.training_time.num_epochs);
+    const auto schedule = [&](int number) {
+      return make_scheduler<SchedulerPolicy>(to_json(scheduler.lr_scheduler), scheduler.initial_lr, number);
+    };
+    const auto as_long = schedule(epochs);
+    const auto longer = schedule(2 * epochs);
+    for (int epoch = 0; epoch < epochs; ++epoch)
+      if (as_long.learning_rate({epoch, 0, 1}) != longer.learning_rate({epoch, 0, 1})) return true;
+    return false;
+  }
+
   static constexpr const char* filming = "filming the training (--gif)";
   using Set = decltype(std::declval<const DataLoader&>().dataset(std::vector<Case>{}, std::declval<const Augment&>(),
                                                                  Stage::training, std::uint64_t{}));
@@ -746,6 +790,15 @@ class Pipeline {
     for (const auto& name : remove_abandoned(output(folder)))
       logger_.info("removed what a killed run left half-written: " +
                    output((std::filesystem::path(folder) / name).string()));
+  }
+
+  /// Runs the steps on one voxel of each class: what does not fit the number of classes is refused before any work.
+  void try_postprocessing() const {
+    if (task_ != Task::segmentation || params_.uncertainty.is_on()) return;  // some steps need its maps
+    const Array<float> probabilities(Shape{classes(), 1, 1, 1}, 0.0F);
+    Prediction trial{probabilities.clone(), {1, 1, 1}, false};
+    trial.probabilities = &probabilities;
+    postprocess_(trial);
   }
 
   /// Refuses what is asked for and the model does not do.
@@ -1175,7 +1228,7 @@ class Pipeline {
     if constexpr (Architecture<Model>) {
       ModelParameters section = section_;
       if (traits_.condition == ConditionKind::presence) section.contrasts = contrasts();
-      return Net<Model>(make_model<Model>(section, shape()), params_.seed);
+      return Net<Model, BackendPolicy>(make_model<Model>(section, shape()), params_.seed);
     } else {
       torch::manual_seed(params_.seed);
       return ModuleNet<Model>(std::make_shared<Model>());
@@ -1466,9 +1519,9 @@ class Pipeline {
   }
 
   [[nodiscard]] std::string painted_path(const Case& one) const {
-    return output("results_eval/" + one.id + "_painted.nii.gz");
+    return output("pred_masks/" + one.id + "_pred_TP-FP-FN.nii.gz");
   }
-  /// Writes the lesions that were found, missed and made up, each in its colour, beside the metrics.
+  /// Writes the lesions that were found, missed and made up, each in its colour, beside the prediction.
   void write_painted(const Case& one, const Geometry& geometry, const Prediction& prediction,
                      const Array<float>& truth) {
     const Array<std::uint8_t> painted = paint_objects(prediction, truth.view(), params_.evaluation_parameters);

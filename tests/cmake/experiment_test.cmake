@@ -60,6 +60,10 @@ expect_line("${source}" "PostProcess<ivado::RemoveSmall, ivado::Binarize, ivado:
 expect_line("${source}" "ivado::CosineAnnealing, ivado::Adam>;")
 expect_line("${source}" "${full}") # byte for byte
 
+ivado_experiment_source(source my_experiment my.json "${full}" ONEDNN)
+expect_line("${source}" "#include <ivado/nn/onednn_backend.hpp>")
+expect_line("${source}" "ivado::OneDnnBackend, ivado::CosineAnnealing, ivado::Adam>;")
+
 # The defaults of ivadomed: axial, one channel, depth 3, DiceLoss, no step.
 ivado_experiment_source(source least least.json [=[{"loader_parameters": {"target_suffix": ["_seg-manual"]}}]=])
 expect_line("${source}" "BidsLoader<ivado::Slices<ivado::Axis::axial>, ivado::Channels<1>, ivado::Classes<1>>,")

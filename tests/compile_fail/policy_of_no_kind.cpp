@@ -1,5 +1,5 @@
 // expect: ivado: behind its five policies a Pipeline takes an Optimizer, a Scheduler, a Profiler, a Logger, an
-// Exporter, a Film and a Detector; one of those given is none of them
+// Exporter, a Film, a Detector and a Backend; one of those given is none of them
 #include <ivado/ivado.hpp>
 
 struct Stranger {};

@@ -8,6 +8,11 @@
 #include <ivado/model/net.hpp>
 #include <ivado/train/optimizer.hpp>
 #include <ivado/train/scheduler.hpp>
+#include <type_traits>
+
+#ifdef IVADO_WITH_ENGINE
+#include <ivado/nn/onednn_backend.hpp>
+#endif
 
 #include "closed_form.hpp"
 #include "golden.hpp"
@@ -19,8 +24,8 @@ namespace {
 using ivado::Json;
 
 /// A model of the reference: its class and constructor arguments.
-template <class Model>
-ivado::Net<Model> make(const std::string& name, const Json& p, bool without_dropout) {
+template <class Model, class Backend = ivado::LibTorchBackend>
+ivado::Net<Model, Backend> make(const std::string& name, const Json& p, bool without_dropout) {
   ivado::ModelParameters section;
   section.name = name;
   section.is_2d = Model::dimension == 2;
@@ -36,7 +41,7 @@ ivado::Net<Model> make(const std::string& name, const Json& p, bool without_drop
   const int out = p.value("out_channel", 1);
   section.background = out > 1;
   const int in = section.contrasts.empty() ? p.value("in_channel", 1) : static_cast<int>(section.contrasts.size());
-  return ivado::Net<Model>(
+  return ivado::Net<Model, Backend>(
       ivado::make_model<Model>(section, {in, out > 1 ? out - 1 : 1, section.depth, p.value("n_metadata", 0)}));
 }
 
@@ -302,10 +307,9 @@ void learning_rates(const std::filesystem::path& dir, Report& report) {
   }
 }
 
-}  // namespace
-
-void models(const std::filesystem::path& dir, Report& report) {
-  const auto folder = dir / "models";
+/// Every model, computed by a backend.
+template <class Backend>
+void models_on(const std::string& title, const std::filesystem::path& folder, Report& report) {
   const Json index = ivado::read_json((folder / "index.json").string());
   const Json precision = ivado::read_json((folder / "precision.json").string());
   for (const auto& [name, entry] : index.items()) {
@@ -313,13 +317,25 @@ void models(const std::filesystem::path& dir, Report& report) {
     const Json differences = precision.contains(name) ? precision[name] : Json::object();
     const auto model = entry["model"].get<std::string>();
     const Json& params = entry["params"];
+    const auto check = [&]<class Model>(std::type_identity<Model>) {
+      check_model(title + name, entry, differences, tensors, report,
+                  [&](bool plain) { return make<Model, Backend>(model, params, plain); });
+    };
     if (model == "Modified3DUNet" || !params.value("is_2d", true))
-      check_model("models " + name, entry, differences, tensors, report,
-                  [&](bool plain) { return make<ivado::AnyModel3d>(model, params, plain); });
+      check(std::type_identity<ivado::AnyModel3d>{});
     else
-      check_model("models " + name, entry, differences, tensors, report,
-                  [&](bool plain) { return make<ivado::AnyModel>(model, params, plain); });
+      check(std::type_identity<ivado::AnyModel>{});
   }
+}
+
+}  // namespace
+
+void models(const std::filesystem::path& dir, Report& report) {
+  const auto folder = dir / "models";
+  models_on<ivado::LibTorchBackend>("models ", folder, report);
+#ifdef IVADO_WITH_ENGINE
+  models_on<ivado::OneDnnBackend>("models with oneDNN ", folder, report);
+#endif
   optimiser_steps(folder, report);
   learning_rates(folder, report);
 }

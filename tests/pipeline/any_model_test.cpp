@@ -143,6 +143,21 @@ TEST_CASE("Heat maps give key points and their distances", "[train]") {
   CHECK_THROWS_WITH(make("points", points).analyse_thresholds(0.1), Contains("key points"));
 }
 
+TEST_CASE("A training is resumed for more epochs where the learning rates do not depend on their number", "[train]") {
+  const auto train = [&](const std::string& name, int epochs, const std::string& schedule, bool resume) {
+    return make(name, "{\"training_parameters\": {\"training_time\": {\"num_epochs\": " + std::to_string(epochs) +
+                          "}, \"scheduler\": {\"lr_scheduler\": {\"name\": \"" + schedule + "\"}}}}")
+        .train(resume);
+  };
+  train("at-once", 3, "CyclicLR", false);
+  train("longer", 2, "CyclicLR", false);
+  CHECK(train("longer", 3, "CyclicLR", true).epochs.size() == 3);
+  for (const char* file : {"/final_model.safetensors", "/best_model.safetensors"})
+    CHECK((content_of(world().results("longer") + file) == content_of(world().results("at-once") + file)));
+  train("cosine", 2, "CosineAnnealingLR", false);
+  CHECK_THROWS_WITH(train("cosine", 3, "CosineAnnealingLR", true), Contains("num_epochs"));
+}
+
 TEST_CASE("Transfer learning from a trained model freezes its first layers", "[train]") {
   make("source", R"({"training_parameters": {"training_time": {"num_epochs": 1}}})").train();
   const std::string source = world().results("source") + "/best_model.safetensors";

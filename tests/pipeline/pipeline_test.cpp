@@ -193,6 +193,9 @@ TEST_CASE("What a training cannot do is said before it looks for images", "[unit
   CHECK_THROWS_WITH(refused(R"({"transfer_learning": {"retrain_model": "no such file"}})"),
                     Contains("retrain_model") && Contains("no such file"));
   CHECK_THROWS_WITH(refused("{}"), Contains("no such folder"));
+  Json sizes = Json::parse(numbers);
+  sizes["postprocessing"]["remove_small"] = {{"unit", "vox"}, {"thr", {3, 3}}};
+  CHECK_THROWS_WITH(make<AnyExperiment>("refused", 1, sizes.dump()), Contains("remove_small.thr"));
   auto experiment = make<AnyExperiment>("refused");
   CHECK_THROWS_WITH(experiment.run(0.00001), Contains("the increment is 1e-05"));
 }

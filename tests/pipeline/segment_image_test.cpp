@@ -137,6 +137,37 @@ TEST_CASE("Pictures are segmented with a pixel size from the command line", "[tr
   CHECK(mask.columns == 30);
 }
 
+TEST_CASE("A test on pictures gives pictures, and the objects painted", "[train]") {
+  const std::filesystem::path data = world().results("microscopy");
+  const auto write = [](const std::filesystem::path& path, int shift) {
+    Array<std::uint8_t> pixels(Shape{32, 32}, 0);
+    for (std::int64_t i = 10; i < 20; ++i)
+      for (std::int64_t j = 8; j < 24; ++j) pixels.view()(i, j + shift) = 255;
+    std::filesystem::create_directories(path.parent_path());
+    write_png(path.string(), pixels.view());
+  };
+  for (int n = 1; n <= 4; ++n) {
+    const std::string name = "sub-0" + std::to_string(n);
+    const std::string stem = name + "/micr/" + name + "_sample-A_SEM";
+    write(data / (stem + ".png"), n);
+    write(data / "derivatives" / "labels" / (stem + "_seg-manual.png"), n);
+    write_file_atomically((data / (stem + ".json")).string(), R"({"PixelSize": [1, 1], "PixelSizeUnits": "mm"})");
+  }
+  auto params = params_of("microscopy-out", R"({
+    "loader_parameters": {"extensions": [".png"],
+                          "contrast_params": {"training_validation": ["SEM"], "testing": ["SEM"]}},
+    "postprocessing": {"binarize_prediction": {"thr": 0.5}}, "evaluation_parameters": {"object_detection_metrics": true}})");
+  params.loader_parameters.path_data.values = {data.string()};
+  (void)SliceProgram(params, one_thread()).train();
+  const TestSummary tested = SliceProgram(params, one_thread()).test();
+  REQUIRE(tested.rows.size() == 1);
+  const std::string stem = world().results("microscopy-out") + "/pred_masks/" + tested.rows[0].image_id + "_";
+  const Raster picture = read_raster(stem + "class-0_pred.png");
+  CHECK(picture.rows == 32);
+  CHECK(std::filesystem::exists(stem + "pred.nii.gz"));
+  CHECK(std::filesystem::exists(stem + "pred_TP-FP-FN.nii.gz"));
+}
+
 TEST_CASE("A model of patches segments whole slices, or patches with another overlap", "[train]") {
   const std::string patches = R"({"default_model": {"length_2D": [16, 24], "stride_2D": [16, 24]}})";
   (void)SliceProgram(params_of("patches", patches), one_thread()).train();

@@ -121,4 +121,7 @@ TEST_CASE("A schedule that a program was not compiled with, does not exist or ha
   CHECK_THROWS_WITH(
       make_scheduler<AnyScheduler>(lr_scheduler(R"({"name": "CosineAnnealingWarmRestarts", "T_0": 0})"), 1, 10),
       Contains("training_parameters.scheduler.lr_scheduler.T_0") && Contains(">= 1"));
+  CHECK_THROWS_WITH(
+      make_scheduler<Cyclic>(lr_scheduler(R"({"name": "CyclicLR", "base_lr": 0.1, "max_lr": 0.01})"), 1, 10),
+      Contains("max_lr") && Contains("it is 0.01, below base_lr, which is 0.1"));
 }

@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "../nn/torch_interpreter.hpp"
+#include "../nn/backend.hpp"
 #include "../nn/weights.hpp"
 #include "concept.hpp"
 #include "summary.hpp"
@@ -22,7 +22,8 @@ namespace ivado {
 /// An architecture with tensors of its own, ready to be trained or run on LibTorch.
 ///
 /// Not copyable; not thread-safe while training (running statistics change).
-template <Architecture Model>
+/// @tparam Runs  what computes its operations
+template <Architecture Model, Backend Runs = LibTorchBackend>
 class Net {
  public:
   /// @param model  the architecture
@@ -72,7 +73,7 @@ class Net {
   /// @throws Error (usage) if the model cannot work on that shape, with the rule that its sizes must satisfy
   [[nodiscard]] at::Tensor forward(const at::Tensor& input, const at::Tensor& condition = {},
                                    const RandomKey& dropout = {}) {
-    nn::TorchInterpreter on(tensors_, training_, dropout, has_frozen_);
+    typename Runs::Interpreter on(tensors_, training_, dropout, has_frozen_);
     if (samples_dropout_) on.sample_dropout();
     on.convolve_in(convolution_type_);
     return explained(input, [&] { return nn::forward(model_, on, input, condition); });
@@ -81,7 +82,7 @@ class Net {
   /// another model the prediction alone.
   [[nodiscard]] std::vector<at::Tensor> forward_supervised(const at::Tensor& input, const at::Tensor& condition = {},
                                                            const RandomKey& dropout = {}) {
-    nn::TorchInterpreter on(tensors_, training_, dropout, has_frozen_);
+    typename Runs::Interpreter on(tensors_, training_, dropout, has_frozen_);
     on.convolve_in(convolution_type_);
     return explained(input, [&] { return nn::forward_supervised(model_, on, input, condition); });
   }

@@ -135,9 +135,12 @@ class TorchInterpreter {
     return x[0] / at::where(sum == 0, at::ones_like(sum), sum);
   }
 
- private:
+ protected:
   [[nodiscard]] at::Tensor& tensor(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] at::Tensor optional(ParameterId id) const { return id == no_parameter ? at::Tensor() : tensor(id); }
+  [[nodiscard]] at::ScalarType convolution_type() const noexcept { return convolution_type_; }
+
+ private:
   /// A number for each spatial axis of a value.
   [[nodiscard]] static std::vector<std::int64_t> repeated(std::int64_t number, const Value& x) {
     return std::vector<std::int64_t>(static_cast<std::size_t>(x.dim() - 2), number);

@@ -123,7 +123,13 @@ class Cyclic {
   };
   static constexpr std::string_view name = "CyclicLR";
 
-  Cyclic(const Params& params, double, int) : params_(params) {}
+  /// @throws Error (usage) if the highest rate is below the lowest
+  Cyclic(const Params& params, double, int) : params_(params) {
+    if (params.max_lr < params.base_lr)
+      throw usage_error("reading the configuration key training_parameters.scheduler.lr_scheduler.max_lr",
+                        detail::text("it is ", params.max_lr, ", below base_lr, which is ", params.base_lr),
+                        "give a max_lr of at least base_lr");
+  }
 
   [[nodiscard]] double learning_rate(const Progress& progress) const {
     const std::int64_t up = params_.step_size_up;

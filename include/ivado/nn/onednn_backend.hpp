@@ -1,0 +1,435 @@
+// Convolutions on `at::Tensor` by oneDNN's primitives, chosen and called here instead of by LibTorch. Needs the component
+// ivado::engine beside ivado::ivado.
+//
+// LibTorch takes oneDNN for most convolutions, and falls short of it in two places that training feels: a single volume of
+// few voxels, as deep layers of 3-D networks see it, goes through its own unfolding convolution, several times slower; and
+// where oneDNN itself has no direct kernel for the weight gradient of a volume (processors without AVX-512) it unfolds as
+// well, at a fifth of the speed of the forward. There the gradient of each plane of a 3×3×3 kernel is one of 2-D
+// convolutions of the slices, for which there is a direct kernel.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "../engine/primitives.hpp"
+#include "backend.hpp"
+
+namespace ivado::nn {
+namespace detail {
+
+/// A tensor's elements as oneDNN describes them, by their strides.
+[[nodiscard]] inline dnnl::memory::desc describe_strided(const at::Tensor& tensor) {
+  return {dnnl::memory::dims(tensor.sizes().begin(), tensor.sizes().end()), dnnl::memory::data_type::f32,
+          dnnl::memory::dims(tensor.strides().begin(), tensor.strides().end())};
+}
+
+/// oneDNN's queue of the calling thread.
+[[nodiscard]] inline dnnl::stream& onednn_stream() {
+  static thread_local dnnl::stream stream(engine::processor());
+  return stream;
+}
+
+/// Memory for oneDNN, and the tensor that owns it.
+struct OneDnnMemory {
+  at::Tensor owner;
+  dnnl::memory memory;
+
+  /// Memory that a tensor has.
+  [[nodiscard]] static OneDnnMemory of(const at::Tensor& tensor) {
+    return {tensor, dnnl::memory(describe_strided(tensor), engine::processor(), tensor.data_ptr<float>())};
+  }
+  /// New memory.
+  [[nodiscard]] static OneDnnMemory make(const dnnl::memory::desc& description) {
+    at::Tensor owner =
+        at::empty({static_cast<std::int64_t>(description.get_size() / sizeof(float))}, at::TensorOptions(at::kFloat));
+    return {owner, dnnl::memory(description, engine::processor(), owner.data_ptr<float>())};
+  }
+  /// The elements of `from` in the layout `wanted`: the same memory where it has that layout already.
+  [[nodiscard]] static OneDnnMemory in_layout(OneDnnMemory from, const dnnl::memory::desc& wanted) {
+    if (from.memory.get_desc() == wanted) return from;
+    OneDnnMemory to = make(wanted);
+    from.copy_to(to);
+    return to;
+  }
+  void copy_to(OneDnnMemory& to) const {
+    dnnl::memory source = memory;
+    dnnl::reorder(source, to.memory).execute(onednn_stream(), source, to.memory);
+  }
+};
+
+/// The convolution of one set of shapes, and its gradients.
+class OneDnnConvolution {
+ public:
+  /// @param x       [N, in, spatial…]
+  /// @param weight  [out, in, kernel…]
+  /// @throws dnnl::error if oneDNN has no implementation
+  OneDnnConvolution(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding, bool has_bias)
+      : stride_(stride), padding_(padding), weight_shape_(weight) {
+    Shape result{x[0], weight[0]};
+    for (int axis = 2; axis < x.rank(); ++axis) result.push_back((x[axis] + 2 * padding - weight[axis]) / stride + 1);
+    result_shape_ = result;
+    has_bias_ = has_bias;
+    window_.emplace(static_cast<std::size_t>(x.rank() - 2), weight[2], stride, padding);
+    forward_.emplace(describe_forward(engine::describe_any(x), engine::describe_any(weight), bias_description(),
+                                      engine::describe_any(result), *window_));
+  }
+
+  /// True if oneDNN has more than an implementation for completeness.
+  [[nodiscard]] bool is_fast() const { return !engine::is_reference(*forward_); }
+
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+    const auto source = OneDnnMemory::in_layout(OneDnnMemory::of(x), forward_->src_desc());
+    const auto weights = OneDnnMemory::in_layout(OneDnnMemory::of(weight), forward_->weights_desc());
+    at::Tensor y = empty_like(x, result_shape_);
+    OneDnnMemory result = OneDnnMemory::of(y);
+    const bool in_place = result.memory.get_desc() == forward_->dst_desc();
+    OneDnnMemory target = in_place ? result : OneDnnMemory::make(forward_->dst_desc());
+    std::unordered_map<int, dnnl::memory> arguments{
+        {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_WEIGHTS, weights.memory}, {DNNL_ARG_DST, target.memory}};
+    if (has_bias_) arguments.emplace(DNNL_ARG_BIAS, OneDnnMemory::of(bias).memory);
+    dnnl::convolution_forward(*forward_).execute(onednn_stream(), arguments);
+    if (!in_place) target.copy_to(result);
+    onednn_stream().wait();
+    return y;
+  }
+
+  /// The gradient by the input.
+  [[nodiscard]] at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight,
+                                          const at::Tensor& like) {
+    const auto& primitive = to_input(like);
+    const auto from = OneDnnMemory::in_layout(OneDnnMemory::of(gradient), primitive.diff_dst_desc());
+    const auto weights = OneDnnMemory::in_layout(OneDnnMemory::of(weight), primitive.weights_desc());
+    at::Tensor out = at::empty_like(like);
+    OneDnnMemory result = OneDnnMemory::of(out);
+    const bool in_place = result.memory.get_desc() == primitive.diff_src_desc();
+    OneDnnMemory target = in_place ? result : OneDnnMemory::make(primitive.diff_src_desc());
+    dnnl::convolution_backward_data(primitive).execute(
+        onednn_stream(),
+        {{DNNL_ARG_DIFF_DST, from.memory}, {DNNL_ARG_WEIGHTS, weights.memory}, {DNNL_ARG_DIFF_SRC, target.memory}});
+    if (!in_place) target.copy_to(result);
+    onednn_stream().wait();
+    return out;
+  }
+
+  /// The gradients by weight and bias; the second is undefined where there is no bias.
+  [[nodiscard]] std::pair<at::Tensor, at::Tensor> weight_gradients(const at::Tensor& gradient, const at::Tensor& x) {
+    prepare_weights(x);
+    if (planes_) return gradients_by_planes(gradient, x);
+    const auto from = OneDnnMemory::in_layout(OneDnnMemory::of(gradient), to_weights_->diff_dst_desc());
+    const auto source = OneDnnMemory::in_layout(OneDnnMemory::of(x), to_weights_->src_desc());
+    at::Tensor out = at::empty(sizes(weight_shape_), gradient.options());
+    OneDnnMemory result = OneDnnMemory::of(out);
+    const bool in_place = result.memory.get_desc() == to_weights_->diff_weights_desc();
+    OneDnnMemory target = in_place ? result : OneDnnMemory::make(to_weights_->diff_weights_desc());
+    at::Tensor bias;
+    std::unordered_map<int, dnnl::memory> arguments{
+        {DNNL_ARG_DIFF_DST, from.memory}, {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_DIFF_WEIGHTS, target.memory}};
+    if (has_bias_) {
+      bias = at::empty({weight_shape_[0]}, gradient.options());
+      arguments.emplace(DNNL_ARG_DIFF_BIAS, OneDnnMemory::of(bias).memory);
+    }
+    dnnl::convolution_backward_weights(*to_weights_).execute(onednn_stream(), arguments);
+    if (!in_place) target.copy_to(result);
+    onednn_stream().wait();
+    return {out, bias};
+  }
+
+ private:
+  using ToInput = dnnl::convolution_backward_data::primitive_desc;
+  using ToWeights = dnnl::convolution_backward_weights::primitive_desc;
+
+  /// The gradient of one plane of a kernel across the first axis, over so many slices.
+  struct Plane {
+    std::int64_t first_source = 0;  ///< slice
+    std::int64_t first_result = 0;
+    ToWeights primitive;
+  };
+  /// A weight gradient by 2-D convolutions: `slices` are those of the whole volume.
+  struct Planes {
+    dnnl::memory::desc source;
+    dnnl::memory::desc result;
+    std::vector<std::optional<Plane>> planes;  ///< one a plane of the kernel; none where it lies in the padding alone
+  };
+
+  [[nodiscard]] static at::IntArrayRef sizes(const Shape& shape) { return {shape.begin(), shape.end()}; }
+  /// A new tensor in the memory format of `x`.
+  [[nodiscard]] static at::Tensor empty_like(const at::Tensor& x, const Shape& shape) {
+    return at::empty(sizes(shape), x.options(), x.suggest_memory_format());
+  }
+  [[nodiscard]] dnnl::memory::desc bias_description() const {
+    return has_bias_ ? dnnl::memory::desc({weight_shape_[0]}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a)
+                     : dnnl::memory::desc();
+  }
+  [[nodiscard]] static dnnl::convolution_forward::primitive_desc describe_forward(const dnnl::memory::desc& source,
+                                                                                  const dnnl::memory::desc& weights,
+                                                                                  const dnnl::memory::desc& bias,
+                                                                                  const dnnl::memory::desc& result,
+                                                                                  const engine::Window& window) {
+    constexpr auto kind = dnnl::prop_kind::forward_training;
+    constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+#if DNNL_VERSION_MAJOR >= 3
+    return {engine::processor(), kind,          algorithm,    source, weights, bias, result,
+            window.stride,       window.before, window.behind};
+#else
+    return {{kind, algorithm, source, weights, bias, result, window.stride, window.before, window.behind},
+            engine::processor()};
+#endif
+  }
+  [[nodiscard]] static ToWeights describe_weights(const dnnl::memory::desc& source, const dnnl::memory::desc& weights,
+                                                  const dnnl::memory::desc& bias, const dnnl::memory::desc& result,
+                                                  const engine::Window& window,
+                                                  const dnnl::convolution_forward::primitive_desc& forward) {
+    constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+#if DNNL_VERSION_MAJOR >= 3
+    return {engine::processor(), algorithm,     source,        weights, bias, result,
+            window.stride,       window.before, window.behind, forward};
+#else
+    return {{algorithm, source, weights, bias, result, window.stride, window.before, window.behind},
+            engine::processor(),
+            forward};
+#endif
+  }
+  [[nodiscard]] static bool is_direct(const dnnl::primitive_desc_base& description) {
+    return std::string_view(description.impl_info_str()).starts_with("jit");
+  }
+
+  /// The gradient by the input, described when it is first asked for.
+  [[nodiscard]] const ToInput& to_input(const at::Tensor& like) {
+    const std::lock_guard lock(mutex_);
+    if (!to_input_) {
+      const auto source = engine::describe_any(shape_of(like));
+      const auto weights = engine::describe_any(weight_shape_);
+      const auto result = engine::describe_any(result_shape_);
+      constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+#if DNNL_VERSION_MAJOR >= 3
+      to_input_.emplace(engine::processor(), algorithm, source, weights, result, window_->stride, window_->before,
+                        window_->behind, *forward_);
+#else
+      to_input_.emplace(dnnl::convolution_backward_data::desc(algorithm, source, weights, result, window_->stride,
+                                                              window_->before, window_->behind),
+                        engine::processor(), *forward_);
+#endif
+    }
+    return *to_input_;
+  }
+  [[nodiscard]] static Shape shape_of(const at::Tensor& tensor) {
+    Shape shape;
+    for (const auto extent : tensor.sizes()) shape.push_back(extent);
+    return shape;
+  }
+  void prepare_weights(const at::Tensor& x) {
+    const std::lock_guard lock(mutex_);
+    if (to_weights_) return;
+    to_weights_.emplace(describe_weights(engine::describe_any(shape_of(x)), engine::describe_any(weight_shape_),
+                                         bias_description(), engine::describe_any(result_shape_), *window_, *forward_));
+    // From 64 channels on unfolding is as fast.
+    if (x.dim() == 5 && stride_ == 1 && !is_direct(*to_weights_) && weight_shape_[1] < 64) planes_ = describe_planes(x);
+  }
+  /// Nothing where oneDNN has no direct kernel for these slices.
+  [[nodiscard]] std::optional<Planes> describe_planes(const at::Tensor& x) const {
+    const std::int64_t kernel = weight_shape_[2];
+    const Shape source{x.size(2), x.size(1), x.size(3), x.size(4)};
+    const Shape result{result_shape_[2], result_shape_[1], result_shape_[3], result_shape_[4]};
+    const Shape weight{weight_shape_[0], weight_shape_[1], kernel, kernel};
+    const engine::Window window(2, kernel, 1, padding_);
+    const auto any = engine::describe_any(weight);
+    const auto over = [&](const dnnl::memory::desc& from, const dnnl::memory::desc& to) {
+      return describe_weights(from, any, {}, to, window, describe_forward(from, any, {}, to, window));
+    };
+    try {
+      Shape deep_source = source;
+      Shape deep_result = result;
+      deep_source[0] = deep_result[0] = std::max(source[0], result[0]);
+      const ToWeights whole = over(engine::describe_any(deep_source), engine::describe_any(deep_result));
+      if (!is_direct(whole)) return std::nullopt;
+      Planes planes{with_slices(whole.src_desc(), source[0]), with_slices(whole.diff_dst_desc(), result[0]), {}};
+      for (std::int64_t k = 0; k < kernel; ++k) {
+        const std::int64_t shift = k - padding_;  // source slice less result slice
+        const std::int64_t first = std::max<std::int64_t>(0, -shift);
+        const std::int64_t count = std::min(result[0], source[0] - shift) - first;
+        if (count <= 0) {
+          planes.planes.emplace_back();
+          continue;
+        }
+        planes.planes.push_back(
+            Plane{first + shift, first, over(with_slices(planes.source, count), with_slices(planes.result, count))});
+      }
+      return planes;
+    } catch (const dnnl::error&) {
+      return std::nullopt;
+    }
+  }
+  /// The same layout of fewer slices, which lie one behind the other in it.
+  [[nodiscard]] static dnnl::memory::desc with_slices(const dnnl::memory::desc& layout, std::int64_t count) {
+    auto dims = layout.dims();
+    dims[0] = count;
+    return layout.submemory_desc(dims, dnnl::memory::dims(dims.size(), 0));
+  }
+  /// The slices of one volume of a batch, in a layout.
+  [[nodiscard]] static OneDnnMemory slices_of(const at::Tensor& volumes, std::int64_t n,
+                                              const dnnl::memory::desc& layout) {
+    return OneDnnMemory::in_layout(OneDnnMemory::of(volumes[n].transpose(0, 1)), layout);
+  }
+  /// Some of the slices of a memory.
+  [[nodiscard]] static dnnl::memory part_of(const OneDnnMemory& slices, const dnnl::memory::desc& part,
+                                            std::int64_t first) {
+    const auto whole = slices.memory.get_desc();
+    const std::size_t bytes = whole.get_size() / static_cast<std::size_t>(whole.dims()[0]);
+    auto* const data = static_cast<std::byte*>(slices.memory.get_data_handle());
+    return {part, engine::processor(), data + bytes * static_cast<std::size_t>(first)};
+  }
+
+  [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_planes(const at::Tensor& gradient,
+                                                                      const at::Tensor& x) const {
+    at::Tensor out = at::zeros(sizes(weight_shape_), gradient.options());
+    for (std::int64_t n = 0; n < x.size(0); ++n) {
+      const OneDnnMemory source = slices_of(x, n, planes_->source);
+      const OneDnnMemory result = slices_of(gradient, n, planes_->result);
+      for (std::size_t k = 0; k < planes_->planes.size(); ++k) {
+        const auto& plane = planes_->planes[k];
+        if (!plane) continue;
+        OneDnnMemory weights = OneDnnMemory::make(plane->primitive.diff_weights_desc());
+        dnnl::convolution_backward_weights(plane->primitive)
+            .execute(onednn_stream(),
+                     {{DNNL_ARG_SRC, part_of(source, plane->primitive.src_desc(), plane->first_source)},
+                      {DNNL_ARG_DIFF_DST, part_of(result, plane->primitive.diff_dst_desc(), plane->first_result)},
+                      {DNNL_ARG_DIFF_WEIGHTS, weights.memory}});
+        at::Tensor share = out.select(2, static_cast<std::int64_t>(k));
+        if (n == 0) {
+          OneDnnMemory target = OneDnnMemory::of(share);
+          weights.copy_to(target);
+          onednn_stream().wait();
+        } else {
+          at::Tensor more = at::empty(share.sizes(), share.options());
+          OneDnnMemory target = OneDnnMemory::of(more);
+          weights.copy_to(target);
+          onednn_stream().wait();
+          share.add_(more);
+        }
+      }
+    }
+    return {out, has_bias_ ? gradient.sum({0, 2, 3, 4}) : at::Tensor()};
+  }
+
+  std::int64_t stride_;
+  std::int64_t padding_;
+  bool has_bias_ = false;
+  Shape weight_shape_;
+  Shape result_shape_;
+  std::optional<engine::Window> window_;
+  std::optional<dnnl::convolution_forward::primitive_desc> forward_;
+  std::mutex mutex_;  // of what is described when it is first asked for
+  std::optional<ToInput> to_input_;
+  std::optional<ToWeights> to_weights_;
+  std::optional<Planes> planes_;
+};
+
+/// The convolution of these shapes, described once; null where oneDNN has no fast one.
+[[nodiscard]] inline std::shared_ptr<OneDnnConvolution> onednn_convolution(const at::Tensor& x,
+                                                                           const at::Tensor& weight,
+                                                                           std::int64_t stride, std::int64_t padding,
+                                                                           bool has_bias) {
+  constexpr std::size_t most = 1024;  // of shapes; images of ever new sizes shall not fill the memory
+  static std::mutex mutex;
+  static std::map<std::vector<std::int64_t>, std::shared_ptr<OneDnnConvolution>> known;
+  std::vector<std::int64_t> key = x.sizes().vec();
+  key.insert(key.end(), weight.sizes().begin(), weight.sizes().end());
+  for (const std::int64_t more : {stride, padding, std::int64_t{has_bias ? 1 : 0}}) key.push_back(more);
+  const std::lock_guard lock(mutex);
+  if (const auto found = known.find(key); found != known.end()) return found->second;
+  if (known.size() >= most) known.clear();
+  const auto shape = [](const at::Tensor& tensor) {
+    Shape out;
+    for (const auto extent : tensor.sizes()) out.push_back(extent);
+    return out;
+  };
+  std::shared_ptr<OneDnnConvolution> made;
+  try {
+    made = std::make_shared<OneDnnConvolution>(shape(x), shape(weight), stride, padding, has_bias);
+    if (!made->is_fast()) made = nullptr;
+  } catch (const dnnl::error&) {
+  }
+  return known[key] = made;
+}
+
+/// The convolution with its gradients, for autograd.
+struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFunction> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const c10::optional<at::Tensor>& bias, std::int64_t stride, std::int64_t padding) {
+    context->save_for_backward({x, weight});
+    context->saved_data["stride"] = stride;
+    context->saved_data["padding"] = padding;
+    context->saved_data["bias"] = bias.has_value();
+    return onednn_convolution(x, weight, stride, padding, bias.has_value())
+        ->forward(x, weight, bias.value_or(at::Tensor()));
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& x = saved[0];
+    const at::Tensor& weight = saved[1];
+    const bool has_bias = context->saved_data["bias"].toBool();
+    const auto convolution = onednn_convolution(x, weight, context->saved_data["stride"].toInt(),
+                                                context->saved_data["padding"].toInt(), has_bias);
+    const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
+    at::Tensor to_x;
+    std::pair<at::Tensor, at::Tensor> to_weight;
+    if (context->needs_input_grad(0)) to_x = convolution->input_gradient(gradient, weight, x);
+    if (context->needs_input_grad(1) || (has_bias && context->needs_input_grad(2)))
+      to_weight = convolution->weight_gradients(gradient, x);
+    return {to_x, to_weight.first, to_weight.second, at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace detail
+
+/// LibTorch with convolutions by oneDNN where they are float32 on the processor.
+class OneDnnInterpreter : public TorchInterpreter {
+ public:
+  using TorchInterpreter::apply;
+  using TorchInterpreter::TorchInterpreter;
+
+  Value apply(const op::Convolution& op, std::span<const Value> inputs) const {
+    const Value& weight = tensor(op.weight);
+    const bool is_plain = inputs[0].is_cpu() && inputs[0].scalar_type() == at::kFloat &&
+                          weight.scalar_type() == at::kFloat && convolution_type() == at::kFloat &&
+                          inputs[0].numel() > 0 && inputs[0].size(1) == weight.size(1);
+    if (!is_plain) return TorchInterpreter::apply(op, inputs);
+    const Value x = inputs[0].contiguous(inputs[0].suggest_memory_format());
+    const Value bias = optional(op.bias);
+    const auto convolution = detail::onednn_convolution(x, weight, op.stride, op.padding, bias.defined());
+    if (!convolution) return TorchInterpreter::apply(op, inputs);
+    const bool learns = at::GradMode::is_enabled() &&
+                        (x.requires_grad() || weight.requires_grad() || (bias.defined() && bias.requires_grad()));
+    if (!learns) return convolution->forward(x, weight, bias);
+    return detail::OneDnnConvolutionFunction::apply(
+        x, weight, bias.defined() ? c10::optional<at::Tensor>(bias) : c10::nullopt, op.stride, op.padding);
+  }
+};
+
+}  // namespace ivado::nn
+
+namespace ivado {
+
+/// LibTorch with convolutions by oneDNN, called without LibTorch between.
+struct OneDnnBackend {
+  using Interpreter = nn::OneDnnInterpreter;
+  static constexpr std::string_view backend_name = "LibTorch and oneDNN";
+};
+
+static_assert(Backend<OneDnnBackend>);
+
+}  // namespace ivado

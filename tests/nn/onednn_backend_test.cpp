@@ -1,0 +1,139 @@
+// The backend of oneDNN computes what LibTorch computes: convolutions of all shapes with their gradients, whole models,
+// frozen parts.
+#include <ATen/ATen.h>
+
+#include <array>
+#include <cstdint>
+#include <ivado/model/modified_3d_unet.hpp>
+#include <ivado/model/net.hpp>
+#include <ivado/model/unet.hpp>
+#include <ivado/nn/onednn_backend.hpp>
+#include <vector>
+
+#include "../catch.hpp"
+
+using namespace ivado;
+using Extents = std::vector<std::int64_t>;
+
+namespace {
+
+at::Tensor noise(const Extents& extents, std::uint32_t number) {
+  at::Tensor out = at::empty(extents, at::kFloat);
+  Rng rng({3, 0, number, stream_user});
+  for (std::int64_t i = 0; i < out.numel(); ++i) out.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+  return out;
+}
+
+/// The result of a convolution and its gradients by input, weight and bias.
+template <class On>
+std::array<at::Tensor, 4> convolve(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                                   std::int64_t stride, std::int64_t padding) {
+  const at::Tensor x = input.detach().clone().requires_grad_(true);
+  std::vector<at::Tensor> parameters{weight.detach().clone().requires_grad_(true)};
+  if (bias.defined()) parameters.push_back(bias.detach().clone().requires_grad_(true));
+  On on(parameters, true);
+  nn::op::Convolution op;
+  op.dimension = static_cast<int>(input.dim() - 2);
+  op.weight = nn::ParameterId{0};
+  op.bias = bias.defined() ? nn::ParameterId{1} : nn::no_parameter;
+  op.kernel = weight.size(2);
+  op.stride = stride;
+  op.padding = padding;
+  const std::array<at::Tensor, 1> inputs{x};
+  const at::Tensor y = on.apply(op, inputs);
+  y.square().sum().backward();
+  return {y.detach(), x.grad(), parameters[0].grad(), bias.defined() ? parameters[1].grad() : at::Tensor()};
+}
+
+double distance(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).norm().item<double>() / b.to(at::kDouble).norm().item<double>();
+}
+
+struct Case {
+  Extents input;
+  Extents weight;
+  std::int64_t stride = 1;
+  std::int64_t padding = 1;
+};
+
+}  // namespace
+
+TEST_CASE("Convolutions by oneDNN and their gradients are those of float64", "[unit]") {
+  const auto one = GENERATE(Case{{2, 3, 20, 22}, {8, 3, 3, 3}}, Case{{2, 16, 20, 22}, {8, 16, 3, 3}, 2},
+                            Case{{2, 16, 7, 9}, {8, 16, 1, 1}, 1, 0}, Case{{1, 5, 21, 19}, {7, 5, 5, 5}, 1, 2},
+                            Case{{1, 8, 12, 16, 16}, {8, 8, 3, 3, 3}}, Case{{3, 16, 9, 16, 12}, {8, 16, 3, 3, 3}},
+                            Case{{2, 8, 9, 16, 12}, {8, 8, 3, 3, 3}, 1, 0}, Case{{1, 8, 1, 9, 9}, {8, 8, 3, 3, 3}},
+                            Case{{1, 8, 2, 9, 9}, {8, 8, 5, 5, 5}, 1, 2}, Case{{1, 8, 5, 9, 9}, {8, 8, 3, 3, 3}, 1, 2},
+                            Case{{1, 8, 8, 8, 8}, {16, 8, 3, 3, 3}, 2}, Case{{1, 1, 8, 8, 8}, {8, 1, 3, 3, 3}},
+                            Case{{1, 8, 8, 8, 8}, {2, 8, 1, 1, 1}, 1, 0}, Case{{1, 12, 8, 8, 8}, {12, 12, 3, 3, 3}},
+                            Case{{1, 64, 6, 8, 8}, {64, 64, 3, 3, 3}});
+  const bool has_bias = GENERATE(true, false);
+  const bool channels_last = GENERATE(false, true);
+  INFO("input " << at::IntArrayRef(one.input) << ", weight " << at::IntArrayRef(one.weight) << ", stride " << one.stride
+                << ", padding " << one.padding << ", channels last " << channels_last);
+  at::Tensor x = noise(one.input, 0);
+  const at::Tensor weight = noise(one.weight, 1);
+  const at::Tensor bias = has_bias ? noise({one.weight[0]}, 2) : at::Tensor();
+  if (channels_last) x = x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::ChannelsLast3d);
+  const auto found = convolve<nn::OneDnnInterpreter>(x, weight, bias, one.stride, one.padding);
+  const auto expected = convolve<nn::TorchInterpreter>(
+      x.to(at::kDouble), weight.to(at::kDouble), bias.defined() ? bias.to(at::kDouble) : bias, one.stride, one.padding);
+  CHECK(found[0].suggest_memory_format() == x.suggest_memory_format());
+  for (std::size_t part = 0; part < (has_bias ? 4 : 3); ++part) {
+    INFO("part " << part);
+    REQUIRE(found[part].sizes() == expected[part].sizes());
+    CHECK(distance(found[part], expected[part]) < 2e-6);
+  }
+}
+
+TEST_CASE("What oneDNN is not asked for goes to LibTorch", "[unit]") {
+  const at::Tensor x = noise({1, 2, 6, 6}, 0).to(at::kDouble);
+  const at::Tensor weight = noise({3, 2, 3, 3}, 1).to(at::kDouble);
+  const auto found = convolve<nn::OneDnnInterpreter>(x, weight, {}, 1, 1);
+  const auto expected = convolve<nn::TorchInterpreter>(x, weight, {}, 1, 1);
+  for (std::size_t part = 0; part < 3; ++part) CHECK(at::equal(found[part], expected[part]));
+}
+
+namespace {
+
+/// A step of a model: its prediction, and its gradients as one tensor.
+template <class Backend, class Model>
+std::pair<at::Tensor, at::Tensor> step(const Model& model, const at::Tensor& input, std::size_t frozen,
+                                       at::ScalarType type = at::kFloat) {
+  Net<Model, Backend> net(model, 1);
+  for (const at::Tensor& tensor : net.tensors())
+    if (tensor.is_floating_point()) tensor.set_data(tensor.detach().to(type));
+  net.freeze_before(frozen);
+  const at::Tensor output = net.forward(input.to(type), {}, {1, 1, 1, 0});
+  (output * noise(output.sizes().vec(), 9).to(type)).sum().backward();
+  std::vector<at::Tensor> gradients;
+  for (const auto& tensor : net.trained()) gradients.push_back(tensor.grad().flatten());
+  return {output.detach(), at::cat(gradients)};
+}
+
+template <class Model>
+void compare(const Model& model, const Extents& extents, std::size_t frozen) {
+  const at::Tensor input = noise(extents, 4);
+  const auto found = step<OneDnnBackend>(model, input, frozen);
+  const auto plain = step<LibTorchBackend>(model, input, frozen);
+  const auto exact = step<LibTorchBackend>(model, input, frozen, at::kDouble);
+  // Norms of few voxels enlarge rounding: LibTorch's own says how far.
+  CHECK(distance(found.first, exact.first) < 1e-6 + 3 * distance(plain.first, exact.first));
+  CHECK(distance(found.second, exact.second) < 1e-6 + 3 * distance(plain.second, exact.second));
+  CHECK(distance(plain.second, exact.second) < 0.01);  // else the comparison says nothing
+  const auto again = step<OneDnnBackend>(model, input, frozen);
+  CHECK(at::equal(again.first, found.first));
+  CHECK(at::equal(again.second, found.second));
+}
+
+}  // namespace
+
+TEST_CASE("Models compute the same with both backends, and the same each time", "[unit]") {
+  const std::size_t frozen = GENERATE(std::size_t{0}, std::size_t{4});
+  UnetParams slices;
+  slices.n_filters = 8;
+  compare(Unet<2, 2>(slices), {2, 1, 32, 40}, frozen);
+  Modified3DUNet<>::Params volumes;
+  volumes.n_filters = 8;
+  compare(Modified3DUNet<>(volumes), {1, 1, 48, 32, 32}, frozen);
+}
