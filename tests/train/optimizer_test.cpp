@@ -1,7 +1,11 @@
 // Optimisers: their steps, their saved states, the choice by name, and clipped gradients.
 #include <ATen/ATen.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
 
 #include <ivado/train/optimizer.hpp>
+#include <utility>
 #include <vector>
 
 #include "../catch.hpp"
@@ -55,7 +59,51 @@ void check_laws() {
   CHECK_THROWS_WITH(second.restore(state), Contains("does not have the shape of its tensor"));
 }
 
+/// Steps on tensors of several sizes and layouts beside an optimiser of LibTorch's, in float32 and in float64.
+template <class Other, class Optimiser>
+void check_beside(const typename Optimiser::Params& params, const typename Other::second_type& options) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    INFO(type);
+    const auto make = [&] {
+      at::manual_seed(3);
+      std::vector<at::Tensor> out{at::randn({70, 1000}),
+                                  at::randn({2, 3, 5, 7}).contiguous(at::MemoryFormat::ChannelsLast), at::randn({1}),
+                                  at::randn({3}), at::randn({4, 4}).t()};
+      for (auto& tensor : out) tensor = tensor.to(type).detach().requires_grad_(true);
+      return out;
+    };
+    auto ours = make();
+    auto theirs = make();
+    Optimiser optimizer(params, ours);
+    typename Other::first_type other(theirs, options);
+    for (int i = 0; i < 5; ++i) {
+      for (auto* all : {&ours, &theirs})
+        for (std::size_t k = 0; k < all->size(); ++k)
+          if (k != 3 || i > 1)  // one that has no gradient at first
+            (*all)[k].mutable_grad() = ((*all)[k].detach() * (1 + i) + 0.1).contiguous();
+      optimizer.step(0.05);
+      other.step();
+    }
+    for (std::size_t k = 0; k < ours.size(); ++k) CHECK(at::allclose(ours[k].detach(), theirs[k].detach(), 1e-5, 1e-6));
+  }
+}
+
 }  // namespace
+
+TEST_CASE("Each optimiser steps as LibTorch's does", "[unit]") {
+  using namespace torch::optim;
+  check_beside<std::pair<torch::optim::Adam, AdamOptions>, ivado::Adam>({}, AdamOptions(0.05));
+  check_beside<std::pair<torch::optim::Adam, AdamOptions>, ivado::Adam>({0.8, 0.9, 1e-4},
+                                                                        AdamOptions(0.05).betas({0.8, 0.9}).eps(1e-4));
+  check_beside<std::pair<torch::optim::AdamW, AdamWOptions>, ivado::AdamW>({}, AdamWOptions(0.05).weight_decay(1e-2));
+  const auto sgd = [](double momentum, bool nesterov, double decay) {
+    check_beside<std::pair<torch::optim::SGD, SGDOptions>, ivado::SGD>(
+        {momentum, nesterov, decay}, SGDOptions(0.05).momentum(momentum).nesterov(nesterov).weight_decay(decay));
+  };
+  sgd(0.9, true, 0.01);
+  sgd(0.9, false, 0.01);
+  sgd(0, false, 0);
+}
 
 TEST_CASE("An optimiser goes on from its saved state bit for bit", "[unit]") {
   check_laws<Adam>();

@@ -241,14 +241,15 @@ class SvgPanel {
   struct LegendEntry {
     std::string words;
     std::string_view colour;
-    std::string_view more;  ///< attributes of the line
+    std::string_view more;  ///< attributes of the line, which is 1.5 wide unless they say so
   };
   [[nodiscard]] static std::string legend(double x, double y, const std::vector<LegendEntry>& entries) {
     std::string out;
     for (const auto& entry : entries) {
+      std::string more(entry.more);
+      if (more.find("stroke-width") == std::string::npos) more.insert(0, "stroke-width=\"1.5\" ");
       out +=
-          line(x, y - 4, x + 18, y - 4, entry.colour, std::string("stroke-width=\"1.5\" ") + std::string(entry.more)) +
-          text(x + 24, y, entry.words, "start", "class=\"halo\"");
+          line(x, y - 4, x + 18, y - 4, entry.colour, more) + text(x + 24, y, entry.words, "start", "class=\"halo\"");
       y += 14;
     }
     return out;

@@ -1,13 +1,15 @@
-// Optimisers: Adam, AdamW and SGD over LibTorch's, with a state that can be saved and restored.
+// Optimisers: Adam, AdamW and SGD, each step one pass over memory, with a state that can be saved and restored.
 #pragma once
 
-#include <torch/optim/adam.h>
-#include <torch/optim/adamw.h>
-#include <torch/optim/sgd.h>
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <concepts>
+#include <cstdint>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../eigen.hpp"
 #include "../error.hpp"
 #include "../nn/weights.hpp"
 
@@ -57,115 +60,156 @@ namespace detail {
   return out;
 }
 
-/// What one of LibTorch's optimisers keeps for a tensor, each with the name that it has in a saved state.
-template <class ParamState, class Visit>
-void visit_state(ParamState& state, const Visit& visit) {
-  if constexpr (requires { state.exp_avg(); }) {
-    visit("step", state.step());
-    visit("exp_avg", state.exp_avg());
-    visit("exp_avg_sq", state.exp_avg_sq());
-  } else {
-    visit("momentum_buffer", state.momentum_buffer());
-  }
-}
-
-/// One of LibTorch's optimisers behind ivado's interface.
-template <class Optimiser, class Options, class ParamState>
-class TorchOptimizer {
+/// The tensors that an optimiser changes, and what it remembers of each.
+class OptimizerMemory {
  public:
-  TorchOptimizer(std::vector<at::Tensor> tensors, const Options& options)
-      : tensors_(tensors), optimizer_(std::make_unique<Optimiser>(std::move(tensors), options)) {}
+  /// What is remembered of one tensor; undefined, and 0, before its first step.
+  struct Slot {
+    std::int64_t steps = 0;
+    std::vector<at::Tensor> values;
+  };
+
+  /// @param names        of what is remembered, as PyTorch calls it in its states
+  /// @param counts_steps whether the number of steps is remembered as well
+  OptimizerMemory(std::vector<at::Tensor> tensors, std::vector<std::string> names, bool counts_steps)
+      : tensors_(std::move(tensors)),
+        names_(std::move(names)),
+        counts_steps_(counts_steps),
+        slots_(tensors_.size(), Slot{0, std::vector<at::Tensor>(names_.size())}) {}
 
   /// Forgets the gradients of the last step.
-  void zero_gradients() { optimizer_->zero_grad(); }
-  /// One step with the given learning rate.
-  void step(double learning_rate) {
-    for (auto& group : optimizer_->param_groups()) static_cast<Options&>(group.options()).lr(learning_rate);
-    optimizer_->step();
+  void zero_gradients() {
+    for (const auto& tensor : tensors_) tensor.mutable_grad() = at::Tensor();
   }
-
   /// What it remembers; empty before the first step.
   [[nodiscard]] OptimizerState state() const {
     OptimizerState out;
-    for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      const auto found = optimizer_->state().find(key(tensors_[i]));
-      if (found == optimizer_->state().end()) continue;
-      visit_state(static_cast<ParamState&>(*found->second), [&](const char* what, const auto& value) {
-        const std::string name = std::to_string(i) + "." + what;
-        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, at::Tensor>) {
-          if (value.defined()) out.push_back(to_weight_tensor(name, value));
-        } else {
-          out.push_back(to_weight_tensor(name, value));
-        }
-      });
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const std::string number = std::to_string(i) + ".";
+      if (slots_[i].values.empty() || !slots_[i].values.front().defined()) continue;
+      if (counts_steps_) out.push_back(to_weight_tensor(number + "step", slots_[i].steps));
+      for (std::size_t k = 0; k < names_.size(); ++k)
+        out.push_back(to_weight_tensor(number + names_[k], slots_[i].values[k]));
     }
     return out;
   }
   /// Takes a state of `state()`, of an optimiser over tensors of the same shapes.
   /// @throws Error (data) if a tensor has another shape
   void restore(const OptimizerState& state) {
-    optimizer_->state().clear();
-    const auto find = [&](const std::string& name) -> const nn::WeightTensor* {
-      for (const auto& one : state)
-        if (one.name == name) return &one;
-      return nullptr;
-    };
-    for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      auto restored = std::make_unique<ParamState>();
-      bool any = false;
-      visit_state(*restored, [&](const char* what, auto value) {
-        const std::string name = std::to_string(i) + "." + what;
-        const auto* saved = find(name);
-        if (saved == nullptr) return;
-        any = true;
-        set(*restored, what, tensors_[i], *saved, value);
-      });
-      if (any) optimizer_->state()[key(tensors_[i])] = std::move(restored);
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      slots_[i] = Slot{0, std::vector<at::Tensor>(names_.size())};
+      const std::string number = std::to_string(i) + ".";
+      for (const auto& saved : state) {
+        if (saved.name == number + "step")
+          std::memcpy(&slots_[i].steps, saved.bytes.data(), std::min(saved.bytes.size(), sizeof slots_[i].steps));
+        for (std::size_t k = 0; k < names_.size(); ++k)
+          if (saved.name == number + names_[k]) slots_[i].values[k] = restored(saved, tensors_[i]);
+      }
     }
   }
 
+ protected:
+  /// Calls `change(tensor, gradient, slot)` for each tensor that has a gradient, which then lies as the tensor does.
+  template <class Change>
+  void for_each_gradient(const Change& change) {
+    const at::NoGradGuard guard;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      const at::Tensor tensor = tensors_[i].detach();
+      at::Tensor gradient = tensors_[i].grad();
+      if (!gradient.defined()) continue;
+      gradient = gradient.detach();
+      if (gradient.strides() != tensor.strides()) gradient = at::empty_like(tensor).copy_(gradient);
+      ++slots_[i].steps;
+      change(tensor, gradient, slots_[i]);
+    }
+  }
+  /// Whether the elements of a tensor can be gone through one by one in memory.
+  [[nodiscard]] static bool is_plain(const at::Tensor& tensor) {
+    return tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.is_non_overlapping_and_dense();
+  }
+  using Numbers = Eigen::Map<Eigen::ArrayXf>;
+  /// Calls `change(numbers…)` for pieces of the tensors that fit into the first cache, on all threads: one pass over
+  /// memory, whatever is computed.
+  template <class Change, class... Tensors>
+  static void in_one_pass(const Change& change, const Tensors&... tensors) {
+    constexpr std::int64_t piece = 1024;
+    const std::array<float*, sizeof...(Tensors)> data{tensors.template data_ptr<float>()...};
+    const std::int64_t count = std::max({tensors.numel()...});
+    at::parallel_for(0, count, 32 * piece, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t at = begin; at < end; at += piece) {
+        const auto size = static_cast<Eigen::Index>(std::min(piece, end - at));
+        [&]<std::size_t... k>(std::index_sequence<k...>) { change(Numbers(data[k] + at, size)...); }
+        (std::make_index_sequence<sizeof...(Tensors)>{});
+      }
+    });
+  }
+
  private:
-  /// The key of a tensor in LibTorch's table, whose type has changed over its versions.
-  [[nodiscard]] static auto key(const at::Tensor& tensor) {
-    using Key = typename std::decay_t<decltype(std::declval<Optimiser&>().state())>::key_type;
-    if constexpr (std::is_same_v<Key, std::string>)
-      return c10::guts::to_string(tensor.unsafeGetTensorImpl());
-    else
-      return static_cast<Key>(tensor.unsafeGetTensorImpl());
-  }
-  static void set(ParamState& state, std::string_view what, const at::Tensor& like, const nn::WeightTensor& saved,
-                  std::int64_t) {
-    std::int64_t number = 0;
-    std::memcpy(&number, saved.bytes.data(), std::min(saved.bytes.size(), sizeof number));
-    if constexpr (requires { state.step(number); })
-      if (what == "step") state.step(number);
-    (void)like;
-  }
-  static void set(ParamState& state, std::string_view what, const at::Tensor& like, const nn::WeightTensor& saved,
-                  const at::Tensor&) {
+  [[nodiscard]] static at::Tensor restored(const nn::WeightTensor& saved, const at::Tensor& like) {
     if (saved.shape != like.sizes().vec() || saved.type != nn::ElementType::float32)
       throw data_error("restoring the optimiser", saved.name + " does not have the shape of its tensor",
                        "resume with the configuration of the training");
     at::Tensor tensor = at::empty(saved.shape, at::kFloat);
     if (!saved.bytes.empty()) std::memcpy(tensor.data_ptr(), saved.bytes.data(), saved.bytes.size());
-    tensor = tensor.to(like.device());
-    if constexpr (requires { state.exp_avg(); }) {
-      if (what == "exp_avg") state.exp_avg(tensor);
-      if (what == "exp_avg_sq") state.exp_avg_sq(tensor);
-    } else {
-      if (what == "momentum_buffer") state.momentum_buffer(tensor);
-    }
+    return at::empty_like(like.detach()).copy_(tensor);
   }
 
   std::vector<at::Tensor> tensors_;
-  std::unique_ptr<Optimiser> optimizer_;
+  std::vector<std::string> names_;
+  bool counts_steps_;
+  std::vector<Slot> slots_;
+};
+
+/// Adam in all its forms: the decay of weights is taken apart from the gradient, or there is none.
+class MomentOptimizer : public OptimizerMemory {
+ public:
+  MomentOptimizer(std::vector<at::Tensor> tensors, double beta1, double beta2, double epsilon, double weight_decay)
+      : OptimizerMemory(std::move(tensors), {"exp_avg", "exp_avg_sq"}, true),
+        beta1_(beta1),
+        beta2_(beta2),
+        epsilon_(epsilon),
+        weight_decay_(weight_decay) {}
+
+  /// One step with the given learning rate.
+  void step(double learning_rate) {
+    for_each_gradient([&](const at::Tensor& tensor, const at::Tensor& gradient, Slot& slot) {
+      for (auto& value : slot.values)
+        if (!value.defined()) value = at::zeros_like(tensor);
+      const auto steps = static_cast<double>(slot.steps);
+      const double rate = learning_rate / (1 - std::pow(beta1_, steps));
+      const double root = std::sqrt(1 - std::pow(beta2_, steps));
+      const double kept = 1 - learning_rate * weight_decay_;
+      if (!is_plain(tensor)) {
+        if (weight_decay_ != 0) tensor.mul_(kept);
+        slot.values[0].mul_(beta1_).add_(gradient, 1 - beta1_);
+        slot.values[1].mul_(beta2_).addcmul_(gradient, gradient, 1 - beta2_);
+        tensor.addcdiv_(slot.values[0], (slot.values[1].sqrt() / root).add_(epsilon_), -rate);
+        return;
+      }
+      const auto f = [](double value) { return static_cast<float>(value); };
+      const float keep = weight_decay_ != 0 ? f(kept) : 1.0F;
+      in_one_pass(
+          [b1 = f(beta1_), b2 = f(beta2_), a1 = f(1 - beta1_), a2 = f(1 - beta2_), rate = f(rate), root = f(root),
+           epsilon = f(epsilon_), keep](auto p, auto g, auto mean, auto square) {
+            mean = b1 * mean + a1 * g;
+            square = b2 * square + a2 * g * g;
+            p = keep * p - rate * (mean / (square.sqrt() / root + epsilon));
+          },
+          tensor, gradient, slot.values[0], slot.values[1]);
+    });
+  }
+
+ private:
+  double beta1_;
+  double beta2_;
+  double epsilon_;
+  double weight_decay_;
 };
 
 }  // namespace detail
 
-/// Adam (Kingma and Ba 2015, arXiv:1412.6980) with PyTorch's defaults, as ivadomed uses it.
-class Adam
-    : public detail::TorchOptimizer<torch::optim::Adam, torch::optim::AdamOptions, torch::optim::AdamParamState> {
+/// Adam (Kingma and Ba 2015, arXiv:1412.6980) with PyTorch's defaults, as ivadomed uses it; one pass over memory.
+class Adam : public detail::MomentOptimizer {
  public:
   struct Params {
     double beta1 = 0.9;
@@ -180,13 +224,11 @@ class Adam
   static constexpr std::string_view name = "Adam";
 
   Adam(const Params& params, std::vector<at::Tensor> tensors)
-      : TorchOptimizer(std::move(tensors),
-                       torch::optim::AdamOptions(1e-3).betas({params.beta1, params.beta2}).eps(params.epsilon)) {}
+      : MomentOptimizer(std::move(tensors), params.beta1, params.beta2, params.epsilon, 0) {}
 };
 
 /// Adam with the decay of weights kept apart from the gradient (Loshchilov and Hutter 2019, arXiv:1711.05101).
-class AdamW
-    : public detail::TorchOptimizer<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState> {
+class AdamW : public detail::MomentOptimizer {
  public:
   struct Params {
     double beta1 = 0.9;
@@ -204,14 +246,11 @@ class AdamW
   static constexpr std::string_view name = "AdamW";
 
   AdamW(const Params& params, std::vector<at::Tensor> tensors)
-      : TorchOptimizer(std::move(tensors), torch::optim::AdamWOptions(1e-3)
-                                               .betas({params.beta1, params.beta2})
-                                               .eps(params.epsilon)
-                                               .weight_decay(params.weight_decay)) {}
+      : MomentOptimizer(std::move(tensors), params.beta1, params.beta2, params.epsilon, params.weight_decay) {}
 };
 
 /// Stochastic gradient descent with momentum, by default Nesterov's (Sutskever et al. 2013), as nnU-Net trains.
-class SGD : public detail::TorchOptimizer<torch::optim::SGD, torch::optim::SGDOptions, torch::optim::SGDParamState> {
+class SGD : public detail::OptimizerMemory {
  public:
   struct Params {
     double momentum = 0.99;
@@ -227,10 +266,51 @@ class SGD : public detail::TorchOptimizer<torch::optim::SGD, torch::optim::SGDOp
   static constexpr std::string_view name = "SGD";
 
   SGD(const Params& params, std::vector<at::Tensor> tensors)
-      : TorchOptimizer(std::move(tensors), torch::optim::SGDOptions(1e-2)
-                                               .momentum(params.momentum)
-                                               .nesterov(params.nesterov && params.momentum > 0)
-                                               .weight_decay(params.weight_decay)) {}
+      : OptimizerMemory(std::move(tensors),
+                        params.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{},
+                        false),
+        params_(params) {}
+
+  /// One step with the given learning rate.
+  void step(double learning_rate) {
+    for_each_gradient([&](const at::Tensor& tensor, const at::Tensor& gradient, Slot& slot) {
+      const double momentum = params_.momentum;
+      const bool runs = momentum > 0;
+      const bool is_first = runs && !slot.values[0].defined();
+      if (is_first) slot.values[0] = at::zeros_like(tensor);  // the first gradient counts whole
+      if (!is_plain(tensor)) {
+        at::Tensor change = gradient.add(tensor, params_.weight_decay);
+        if (runs) {
+          slot.values[0].mul_(momentum).add_(change);
+          change = params_.nesterov ? change.add(slot.values[0], momentum) : slot.values[0];
+        }
+        tensor.add_(change, -learning_rate);
+        return;
+      }
+      const auto decay = static_cast<float>(params_.weight_decay);
+      const auto rate = static_cast<float>(learning_rate);
+      const auto m = static_cast<float>(momentum);
+      if (!runs)
+        in_one_pass([=](auto p, auto g) { p -= rate * (g + decay * p); }, tensor, gradient);
+      else if (params_.nesterov)
+        in_one_pass(
+            [=](auto p, auto g, auto running) {
+              running = m * running + (g + decay * p);
+              p -= rate * (g + decay * p + m * running);
+            },
+            tensor, gradient, slot.values[0]);
+      else
+        in_one_pass(
+            [=](auto p, auto g, auto running) {
+              running = m * running + (g + decay * p);
+              p -= rate * running;
+            },
+            tensor, gradient, slot.values[0]);
+    });
+  }
+
+ private:
+  Params params_;
 };
 
 /// Makes an optimiser from `training_parameters.optimizer`: its name, and its parameters beside it.
