@@ -315,7 +315,7 @@ void models_on(const std::string& title, const std::filesystem::path& folder, Re
   for (const auto& [name, entry] : index.items()) {
     const Tensors tensors = load_tensors(folder / (name + ".pt"));
     const Json differences = precision.contains(name) ? precision[name] : Json::object();
-    const auto model = entry["model"].get<std::string>();
+    const auto model = entry["model"].template get<std::string>();
     const Json& params = entry["params"];
     const auto check = [&]<class Model>(std::type_identity<Model>) {
       check_model(title + name, entry, differences, tensors, report,
