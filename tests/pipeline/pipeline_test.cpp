@@ -107,7 +107,7 @@ TEST_CASE("From a BIDS folder to evaluated masks", "[train]") {
   CHECK(tested.rows[0].classes[0].expected_calibration_error > 0);  // of the probabilities that the mask was made of
   CHECK_THAT(content_of(results + "/results_eval/results.csv"), Contains("dice"));
   const std::string id = tested.rows[0].image_id;
-  CHECK(std::filesystem::exists(results + "/results_eval/" + id + "_painted.nii.gz"));
+  CHECK(std::filesystem::exists(results + "/pred_masks/" + id + "_pred_TP-FP-FN.nii.gz"));
   CHECK(id.ends_with("_T2w"));
   CHECK_THAT(content_of(tested.csv),
              Contains("image_id,vol_pred_class0,vol_gt_class0,rvd_class0,avd_class0,dice_class0") && Contains(id));

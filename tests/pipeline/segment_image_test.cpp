@@ -146,6 +146,10 @@ TEST_CASE("A test on pictures gives pictures, and the objects painted", "[train]
     std::filesystem::create_directories(path.parent_path());
     write_png(path.string(), pixels.view());
   };
+  for (const auto& root : {data, data / "derivatives" / "labels"}) {
+    std::filesystem::create_directories(root);
+    write_file_atomically((root / "dataset_description.json").string(), R"({"Name": "cells", "BIDSVersion": "1.8.0"})");
+  }
   for (int n = 1; n <= 4; ++n) {
     const std::string name = "sub-0" + std::to_string(n);
     const std::string stem = name + "/micr/" + name + "_sample-A_SEM";
