@@ -1230,7 +1230,7 @@ class Pipeline {
       if (traits_.condition == ConditionKind::presence) section.contrasts = contrasts();
       return Net<Model, BackendPolicy>(make_model<Model>(section, shape()), params_.seed);
     } else {
-      torch::manual_seed(params_.seed);
+      at::manual_seed(params_.seed);
       return ModuleNet<Model>(std::make_shared<Model>());
     }
   }

@@ -88,9 +88,10 @@ TEST_CASE("The maps lie beside the mask of their mean, by ivadomed's names", "[t
   const TestSummary tested = test_with("maps");
   REQUIRE(tested.rows.size() == 1);
   const std::string id = tested.rows[0].image_id;
-  const std::vector<std::string> expected{id + "_pred.nii.gz",   id + "_soft.nii.gz",    id + "_unc-avgUnc.nii.gz",
-                                          id + "_unc-cv.nii.gz", id + "_unc-iou.nii.gz", id + "_unc-vox.nii.gz",
-                                          id + "_unc.csv"};
+  const std::vector<std::string> expected{
+      id + "_pred.nii.gz",   id + "_pred_TP-FP-FN.nii.gz", id + "_soft.nii.gz",    id + "_unc-avgUnc.nii.gz",
+      id + "_unc-cv.nii.gz", id + "_unc-iou.nii.gz",       id + "_unc-vox.nii.gz", id + "_unc.csv"};
+  const std::vector<std::string> without_maps{expected[0], expected[1]};
   CHECK(names_in(tested.predictions) == expected);
   const std::string stem = tested.predictions + "/" + id;
   const Volume image = read_volume(world().data() + "/" + id.substr(0, id.find('_')) + "/anat/" + id + ".nii.gz");
@@ -99,7 +100,7 @@ TEST_CASE("The maps lie beside the mask of their mean, by ivadomed's names", "[t
     const Volume map = read_volume(tested.predictions + "/" + name);
     CHECK(map.geometry.shape == image.geometry.shape);
     CHECK((map.geometry.affine - image.geometry.affine).cwiseAbs().maxCoeff() < 1e-4);
-    CHECK(map.stored_type == (name.ends_with("_pred.nii.gz") ? "uint8" : "float32"));
+    CHECK(map.stored_type == (name.find("_pred") != std::string::npos ? "uint8" : "float32"));
   }
   const Array<float> soft = voxels(stem + "_soft.nii.gz");
   const Array<float> mask = voxels(stem + "_pred.nii.gz");
@@ -124,11 +125,11 @@ TEST_CASE("The maps lie beside the mask of their mean, by ivadomed's names", "[t
   const TestSummary longer = test_with("longer", {{"uncertainty", {{"n_it", 6}}}});
   CHECK_FALSE(voxels(longer.predictions + "/" + id + "_soft.nii.gz") == soft);
   const TestSummary once = test_with("once", {{"uncertainty", {{"n_it", 0}}}});
-  CHECK(names_in(once.predictions) == std::vector<std::string>{id + "_pred.nii.gz"});
+  CHECK(names_in(once.predictions) == without_maps);
   CHECK_THAT(Listener::warnings, Contains("uncertainty is not estimated"));
   // A test without uncertainty takes the maps of the one before away, which are not of its prediction.
   (void)test_with("longer", {{"uncertainty", {{"n_it", 0}}}});
-  CHECK(names_in(longer.predictions) == std::vector<std::string>{id + "_pred.nii.gz"});
+  CHECK(names_in(longer.predictions) == without_maps);
 }
 
 TEST_CASE("The step uncertainty takes out what is too uncertain, before the evaluation", "[train]") {
