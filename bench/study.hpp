@@ -17,6 +17,8 @@
 #include <system_error>
 #include <vector>
 
+#include "median.hpp"
+
 namespace study {
 
 namespace fs = std::filesystem;
@@ -50,12 +52,6 @@ class Scratch {
   fs::path path_;
 };
 
-/// Of an even number of values, the mean of the two in the middle.
-[[nodiscard]] inline double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
-}
 /// How the chain of the study augments.
 enum class Augmentation { none, study, elastic_always };
 

@@ -36,6 +36,8 @@
 #include <utility>
 #include <vector>
 
+#include "median.hpp"
+
 namespace {
 
 using ivado::Json;
@@ -49,12 +51,6 @@ constexpr std::array titles{std::pair{std::string_view{"unet"}, "Unet, 64 filter
                             std::pair{std::string_view{"unet3d"}, "Modified3DUNet, 8 filters, 1×1×64×64×64"},
                             std::pair{std::string_view{"resnet"}, "ResNet18, 16×1×128×128"},
                             std::pair{std::string_view{"densenet"}, "DenseNet121, 16×1×128×128"}};
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
-}
 
 /// Trains for so many steps behind one that warms up. @return seconds of each
 template <class Backend, class Loss, ivado::Architecture Model>

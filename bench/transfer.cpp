@@ -21,13 +21,9 @@
 #include <memory>
 #include <vector>
 
-namespace {
+#include "median.hpp"
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return 0.5 * (values[(n - 1) / 2] + values[n / 2]);
-}
+namespace {
 
 struct Run {
   double fraction;

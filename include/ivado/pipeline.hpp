@@ -548,8 +548,7 @@ class Pipeline {
       write_prediction(stem + "_pred.nii.gz", prediction, geometry);
       if (is_raster(one.images[one.reference]) && geometry.shape[2] == 1)
         for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c)
-          write_image(stem + "_class-" + std::to_string(c) + "_pred.png", prediction.voxels.view().select(0, c),
-                      geometry, prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+          write_class(stem + "_class-" + std::to_string(c) + "_pred.png", prediction, c, geometry);
       [[maybe_unused]] const auto scope = profiler_.scope(Unit::evaluation);
       const Array<float> truth = truth_of(one, geometry);
       const auto& evaluation = params_.evaluation_parameters;
@@ -982,6 +981,13 @@ class Pipeline {
     return false;
   }
 
+  /// Writes one class of a prediction as an image, a mask in 8 bits.
+  static void write_class(const std::string& path, const Prediction& prediction, std::int64_t c,
+                          const Geometry& geometry) {
+    write_image(path, prediction.voxels.view().select(0, c), geometry,
+                prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+  }
+
   /// Predicts cases and writes each class to `folder` under the names that `names(case, class, whether the image
   /// has one slice)` gives.
   /// @param ending  of the name of a table, before ".csv"
@@ -1004,9 +1010,7 @@ class Pipeline {
     }
     const auto done = [&](const Case& one, const Geometry& geometry, const Prediction& prediction) {
       for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c)
-        for (const auto& name : names(one, c, geometry.shape[2] == 1))
-          write_image(next(name), prediction.voxels.view().select(0, c), geometry,
-                      prediction.is_mask ? StoredType::uint8 : StoredType::float32);
+        for (const auto& name : names(one, c, geometry.shape[2] == 1)) write_class(next(name), prediction, c, geometry);
       if (task_ == Task::keypoints)
         write_keypoints(next(one.id + ending + ".csv"), find_keypoints(prediction.voxels.view(), geometry));
     };

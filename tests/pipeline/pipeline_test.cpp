@@ -61,14 +61,6 @@ Experiment make(const std::string& name, int workers = 1, std::string_view json 
   return Experiment(std::move(params), start_runtime(options));
 }
 
-std::vector<std::string> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 template <class Experiment>
 int run_main(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "program");

@@ -74,14 +74,6 @@ TestSummary test_with(const std::string& results, const Json& changes = Json::ob
 
 Array<float> voxels(const std::string& path) { return read_volume(path).voxels; }
 
-std::vector<std::string> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 }  // namespace
 
 TEST_CASE("The maps lie beside the mask of their mean, by ivadomed's names", "[train]") {

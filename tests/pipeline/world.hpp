@@ -28,6 +28,15 @@ inline constexpr std::string_view small_experiment = R"({
   "postprocessing": {"binarize_prediction": {"thr": 0.5}}
 })";
 
+/// The names of what is in a folder, sorted.
+inline std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 /// Four subjects of the phantom in a folder of their own.
 class World {
  public:

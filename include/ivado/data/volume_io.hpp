@@ -122,6 +122,12 @@ enum class StoredType {
 
 namespace detail {
 
+/// An array for what comes from a file, in pages of its own or not.
+template <class T>
+[[nodiscard]] Array<T> array_for(const Shape& shape, bool in_pages) {
+  return in_pages ? Array<T>::in_pages(shape) : Array<T>(shape);
+}
+
 /// ITK's NIfTI reader, with the header that ivado has checked in place of its own reading of it.
 ///
 /// Whole compressed files are decoded at once by libdeflate, which takes less than half of the time. The rest ITK
@@ -204,10 +210,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
     const auto packed = static_cast<std::int64_t>(std::filesystem::file_size(header_->data_path, fault));
     constexpr std::int64_t densest = 1032;  // bytes from one, of which deflate is capable at best
     if (!header_->gzip || fault || packed > limit || whole > limit || whole / densest > packed) return false;
-    const auto bytes_for = [&](std::int64_t size) {
-      return in_pages_ ? Array<std::uint8_t>::in_pages(Shape{size}) : Array<std::uint8_t>(Shape{size});
-    };
-    Array<std::uint8_t> from = bytes_for(packed);
+    auto from = array_for<std::uint8_t>(Shape{packed}, in_pages_);
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(header_->data_path.c_str(), "rb"),
                                                                &std::fclose);
     const auto size = static_cast<std::size_t>(packed);
@@ -215,7 +218,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
     const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
         libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
     if (!decompressor) throw std::bad_alloc();
-    Array<std::uint8_t> to = bytes_for(whole);
+    auto to = array_for<std::uint8_t>(Shape{whole}, in_pages_);
     std::size_t read = 0;
     std::size_t written = 0;
     if (libdeflate_gzip_decompress_ex(decompressor.get(), from.data(), size, to.data(), static_cast<std::size_t>(whole),
@@ -303,12 +306,6 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
   geometry = repaired;
 }
 
-/// An array for what comes from a file, where the options want it.
-template <class T>
-[[nodiscard]] Array<T> array_for(const Shape& shape, const ReadOptions& options) {
-  return options.in_pages ? Array<T>::in_pages(shape) : Array<T>(shape);
-}
-
 inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadReport& report, const std::string& doing) {
   const std::int64_t count = volume.voxels.size();
   report.non_finite = count_non_finite(volume.voxels.data(), count);
@@ -363,7 +360,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
   const Shape& grid = volume.geometry.shape;
   const std::int64_t count = grid.size();
   try {
-    volume.voxels = detail::array_for<float>(Shape{grid[2], grid[1], grid[0]}, options);
+    volume.voxels = detail::array_for<float>(Shape{grid[2], grid[1], grid[0]}, options.in_pages);
     const auto io = detail::CheckedNiftiIO::make();
     io->use(header, options.in_pages);
     detail::with_stored_type(header.datatype, [&](auto number) {
@@ -373,7 +370,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
         if (header.scaled())
           detail::to_float(volume.voxels.data(), volume.voxels.data(), count, header.slope(), header.intercept());
       } else {
-        Array<Stored> stored = detail::array_for<Stored>(Shape{count}, options);
+        Array<Stored> stored = detail::array_for<Stored>(Shape{count}, options.in_pages);
         io->Read(stored.data());
         detail::to_float(stored.data(), volume.voxels.data(), count, header.slope(), header.intercept());
       }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../nn/backend.hpp"
+#include "../nn/tensor_shape.hpp"
 #include "../nn/weights.hpp"
 #include "concept.hpp"
 #include "summary.hpp"
@@ -155,8 +156,7 @@ class Net {
     try {
       return run();
     } catch (const c10::Error&) {
-      Shape shape;
-      for (const auto extent : input.sizes()) shape.push_back(extent);
+      const Shape shape = shape_of_tensor(input);
       try {
         (void)graph::record(model_, shape);
       } catch (const Error& fault) {

@@ -26,6 +26,7 @@
 
 #include "../engine/primitives.hpp"
 #include "backend.hpp"
+#include "tensor_shape.hpp"
 
 namespace ivado::nn {
 namespace detail {
@@ -64,45 +65,66 @@ struct OneDnnMemory {
     from.copy_to(to);
     return to;
   }
+  /// Puts the elements into other memory, in its layout.
   void copy_to(OneDnnMemory& to) const {
     dnnl::memory source = memory;
     dnnl::reorder(source, to.memory).execute(onednn_stream(), source, to.memory);
   }
 };
 
-/// The convolution of one set of shapes, and its gradients.
+/// A tensor that a primitive fills, by way of other memory where it writes another layout.
+class OneDnnTarget {
+ public:
+  OneDnnTarget(const at::Tensor& tensor, const dnnl::memory::desc& wanted)
+      : result_(OneDnnMemory::of(tensor)),
+        is_direct_(result_.memory.get_desc() == wanted),
+        written_(is_direct_ ? result_ : OneDnnMemory::make(wanted)) {}
+  /// What the primitive writes.
+  [[nodiscard]] const dnnl::memory& memory() const noexcept { return written_.memory; }
+  /// Brings what was written into the tensor, and waits for it.
+  void finish() {
+    if (!is_direct_) written_.copy_to(result_);
+    onednn_stream().wait();
+  }
+
+ private:
+  OneDnnMemory result_;
+  bool is_direct_;
+  OneDnnMemory written_;
+};
+
+/// The convolution of one set of shapes, and its gradients. Tensors are float32 on the processor, dense, and of those
+/// shapes; what is returned has the memory format of `x`.
 class OneDnnConvolution {
  public:
   /// @param x       [N, in, spatial…]
   /// @param weight  [out, in, kernel…]
   /// @throws dnnl::error if oneDNN has no implementation
   OneDnnConvolution(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding, bool has_bias)
-      : stride_(stride), padding_(padding), weight_shape_(weight) {
-    Shape result{x[0], weight[0]};
-    for (int axis = 2; axis < x.rank(); ++axis) result.push_back((x[axis] + 2 * padding - weight[axis]) / stride + 1);
-    result_shape_ = result;
-    has_bias_ = has_bias;
-    window_.emplace(static_cast<std::size_t>(x.rank() - 2), weight[2], stride, padding);
-    forward_.emplace(describe_forward(engine::describe_any(x), engine::describe_any(weight), bias_description(),
-                                      engine::describe_any(result), *window_));
-  }
+      : stride_(stride),
+        padding_(padding),
+        has_bias_(has_bias),
+        weight_shape_(weight),
+        result_shape_(result_of(x, weight, stride, padding)),
+        window_(static_cast<std::size_t>(x.rank() - 2), weight[2], stride, padding),
+        forward_(describe_forward(engine::describe_any(x), engine::describe_any(weight), bias_description(),
+                                  engine::describe_any(result_shape_), window_)) {}
 
   /// True if oneDNN has more than an implementation for completeness.
-  [[nodiscard]] bool is_fast() const { return !engine::is_reference(*forward_); }
+  [[nodiscard]] bool is_fast() const { return !engine::is_reference(forward_); }
 
+  /// The result [N, out, spatial…].
+  /// @param bias  [out]; not read where there is none
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
-    const auto source = OneDnnMemory::in_layout(OneDnnMemory::of(x), forward_->src_desc());
-    const auto weights = OneDnnMemory::in_layout(OneDnnMemory::of(weight), forward_->weights_desc());
+    const auto source = OneDnnMemory::in_layout(OneDnnMemory::of(x), forward_.src_desc());
+    const auto weights = OneDnnMemory::in_layout(OneDnnMemory::of(weight), forward_.weights_desc());
     at::Tensor y = empty_like(x, result_shape_);
-    OneDnnMemory result = OneDnnMemory::of(y);
-    const bool in_place = result.memory.get_desc() == forward_->dst_desc();
-    OneDnnMemory target = in_place ? result : OneDnnMemory::make(forward_->dst_desc());
+    OneDnnTarget target(y, forward_.dst_desc());
     std::unordered_map<int, dnnl::memory> arguments{
-        {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_WEIGHTS, weights.memory}, {DNNL_ARG_DST, target.memory}};
+        {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_WEIGHTS, weights.memory}, {DNNL_ARG_DST, target.memory()}};
     if (has_bias_) arguments.emplace(DNNL_ARG_BIAS, OneDnnMemory::of(bias).memory);
-    dnnl::convolution_forward(*forward_).execute(onednn_stream(), arguments);
-    if (!in_place) target.copy_to(result);
-    onednn_stream().wait();
+    dnnl::convolution_forward(forward_).execute(onednn_stream(), arguments);
+    target.finish();
     return y;
   }
 
@@ -113,14 +135,11 @@ class OneDnnConvolution {
     const auto from = OneDnnMemory::in_layout(OneDnnMemory::of(gradient), primitive.diff_dst_desc());
     const auto weights = OneDnnMemory::in_layout(OneDnnMemory::of(weight), primitive.weights_desc());
     at::Tensor out = at::empty_like(like);
-    OneDnnMemory result = OneDnnMemory::of(out);
-    const bool in_place = result.memory.get_desc() == primitive.diff_src_desc();
-    OneDnnMemory target = in_place ? result : OneDnnMemory::make(primitive.diff_src_desc());
+    OneDnnTarget target(out, primitive.diff_src_desc());
     dnnl::convolution_backward_data(primitive).execute(
         onednn_stream(),
-        {{DNNL_ARG_DIFF_DST, from.memory}, {DNNL_ARG_WEIGHTS, weights.memory}, {DNNL_ARG_DIFF_SRC, target.memory}});
-    if (!in_place) target.copy_to(result);
-    onednn_stream().wait();
+        {{DNNL_ARG_DIFF_DST, from.memory}, {DNNL_ARG_WEIGHTS, weights.memory}, {DNNL_ARG_DIFF_SRC, target.memory()}});
+    target.finish();
     return out;
   }
 
@@ -131,19 +150,16 @@ class OneDnnConvolution {
     const auto from = OneDnnMemory::in_layout(OneDnnMemory::of(gradient), to_weights_->diff_dst_desc());
     const auto source = OneDnnMemory::in_layout(OneDnnMemory::of(x), to_weights_->src_desc());
     at::Tensor out = at::empty(sizes(weight_shape_), gradient.options());
-    OneDnnMemory result = OneDnnMemory::of(out);
-    const bool in_place = result.memory.get_desc() == to_weights_->diff_weights_desc();
-    OneDnnMemory target = in_place ? result : OneDnnMemory::make(to_weights_->diff_weights_desc());
+    OneDnnTarget target(out, to_weights_->diff_weights_desc());
     at::Tensor bias;
     std::unordered_map<int, dnnl::memory> arguments{
-        {DNNL_ARG_DIFF_DST, from.memory}, {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_DIFF_WEIGHTS, target.memory}};
+        {DNNL_ARG_DIFF_DST, from.memory}, {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_DIFF_WEIGHTS, target.memory()}};
     if (has_bias_) {
       bias = at::empty({weight_shape_[0]}, gradient.options());
       arguments.emplace(DNNL_ARG_DIFF_BIAS, OneDnnMemory::of(bias).memory);
     }
     dnnl::convolution_backward_weights(*to_weights_).execute(onednn_stream(), arguments);
-    if (!in_place) target.copy_to(result);
-    onednn_stream().wait();
+    target.finish();
     return {out, bias};
   }
 
@@ -157,13 +173,18 @@ class OneDnnConvolution {
     std::int64_t first_result = 0;
     ToWeights primitive;
   };
-  /// A weight gradient by 2-D convolutions: `slices` are those of the whole volume.
+  /// A weight gradient by 2-D convolutions of the slices along the first axis; the layouts are those of all slices.
   struct Planes {
     dnnl::memory::desc source;
     dnnl::memory::desc result;
     std::vector<std::optional<Plane>> planes;  ///< one a plane of the kernel; none where it lies in the padding alone
   };
 
+  [[nodiscard]] static Shape result_of(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding) {
+    Shape result{x[0], weight[0]};
+    for (int axis = 2; axis < x.rank(); ++axis) result.push_back((x[axis] + 2 * padding - weight[axis]) / stride + 1);
+    return result;
+  }
   [[nodiscard]] static at::IntArrayRef sizes(const Shape& shape) { return {shape.begin(), shape.end()}; }
   /// A new tensor in the memory format of `x`.
   [[nodiscard]] static at::Tensor empty_like(const at::Tensor& x, const Shape& shape) {
@@ -210,31 +231,26 @@ class OneDnnConvolution {
   [[nodiscard]] const ToInput& to_input(const at::Tensor& like) {
     const std::lock_guard lock(mutex_);
     if (!to_input_) {
-      const auto source = engine::describe_any(shape_of(like));
+      const auto source = engine::describe_any(shape_of_tensor(like));
       const auto weights = engine::describe_any(weight_shape_);
       const auto result = engine::describe_any(result_shape_);
       constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-      to_input_.emplace(engine::processor(), algorithm, source, weights, result, window_->stride, window_->before,
-                        window_->behind, *forward_);
+      to_input_.emplace(engine::processor(), algorithm, source, weights, result, window_.stride, window_.before,
+                        window_.behind, forward_);
 #else
-      to_input_.emplace(dnnl::convolution_backward_data::desc(algorithm, source, weights, result, window_->stride,
-                                                              window_->before, window_->behind),
-                        engine::processor(), *forward_);
+      to_input_.emplace(dnnl::convolution_backward_data::desc(algorithm, source, weights, result, window_.stride,
+                                                              window_.before, window_.behind),
+                        engine::processor(), forward_);
 #endif
     }
     return *to_input_;
   }
-  [[nodiscard]] static Shape shape_of(const at::Tensor& tensor) {
-    Shape shape;
-    for (const auto extent : tensor.sizes()) shape.push_back(extent);
-    return shape;
-  }
   void prepare_weights(const at::Tensor& x) {
     const std::lock_guard lock(mutex_);
     if (to_weights_) return;
-    to_weights_.emplace(describe_weights(engine::describe_any(shape_of(x)), engine::describe_any(weight_shape_),
-                                         bias_description(), engine::describe_any(result_shape_), *window_, *forward_));
+    to_weights_.emplace(describe_weights(engine::describe_any(shape_of_tensor(x)), engine::describe_any(weight_shape_),
+                                         bias_description(), engine::describe_any(result_shape_), window_, forward_));
     // From 64 channels on unfolding is as fast.
     if (x.dim() == 5 && stride_ == 1 && !is_direct(*to_weights_) && weight_shape_[1] < 64) planes_ = describe_planes(x);
   }
@@ -307,18 +323,12 @@ class OneDnnConvolution {
                      {{DNNL_ARG_SRC, part_of(source, plane->primitive.src_desc(), plane->first_source)},
                       {DNNL_ARG_DIFF_DST, part_of(result, plane->primitive.diff_dst_desc(), plane->first_result)},
                       {DNNL_ARG_DIFF_WEIGHTS, weights.memory}});
-        at::Tensor share = out.select(2, static_cast<std::int64_t>(k));
-        if (n == 0) {
-          OneDnnMemory target = OneDnnMemory::of(share);
-          weights.copy_to(target);
-          onednn_stream().wait();
-        } else {
-          at::Tensor more = at::empty(share.sizes(), share.options());
-          OneDnnMemory target = OneDnnMemory::of(more);
-          weights.copy_to(target);
-          onednn_stream().wait();
-          share.add_(more);
-        }
+        const at::Tensor share = out.select(2, static_cast<std::int64_t>(k));
+        const at::Tensor here = n == 0 ? share : at::empty(share.sizes(), share.options());
+        OneDnnMemory target = OneDnnMemory::of(here);
+        weights.copy_to(target);
+        onednn_stream().wait();
+        if (n > 0) share.add_(here);
       }
     }
     return {out, has_bias_ ? gradient.sum({0, 2, 3, 4}) : at::Tensor()};
@@ -326,11 +336,11 @@ class OneDnnConvolution {
 
   std::int64_t stride_;
   std::int64_t padding_;
-  bool has_bias_ = false;
+  bool has_bias_;
   Shape weight_shape_;
   Shape result_shape_;
-  std::optional<engine::Window> window_;
-  std::optional<dnnl::convolution_forward::primitive_desc> forward_;
+  engine::Window window_;
+  dnnl::convolution_forward::primitive_desc forward_;
   std::mutex mutex_;  // of what is described when it is first asked for
   std::optional<ToInput> to_input_;
   std::optional<ToWeights> to_weights_;
@@ -351,14 +361,9 @@ class OneDnnConvolution {
   const std::lock_guard lock(mutex);
   if (const auto found = known.find(key); found != known.end()) return found->second;
   if (known.size() >= most) known.clear();
-  const auto shape = [](const at::Tensor& tensor) {
-    Shape out;
-    for (const auto extent : tensor.sizes()) out.push_back(extent);
-    return out;
-  };
   std::shared_ptr<OneDnnConvolution> made;
   try {
-    made = std::make_shared<OneDnnConvolution>(shape(x), shape(weight), stride, padding, has_bias);
+    made = std::make_shared<OneDnnConvolution>(shape_of_tensor(x), shape_of_tensor(weight), stride, padding, has_bias);
     if (!made->is_fast()) made = nullptr;
   } catch (const dnnl::error&) {
   }
@@ -396,7 +401,8 @@ struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFu
 
 }  // namespace detail
 
-/// LibTorch with convolutions by oneDNN where they are float32 on the processor.
+/// LibTorch with convolutions by oneDNN where they are float32 on the processor. Others, such as those in float64, bf16
+/// or on a graphics processor, and those that oneDNN is slow at, go to LibTorch.
 class OneDnnInterpreter : public TorchInterpreter {
  public:
   using TorchInterpreter::apply;

@@ -10,6 +10,7 @@
 #include <concepts>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -77,7 +78,7 @@ class OptimizerMemory {
         counts_steps_(counts_steps),
         slots_(tensors_.size(), Slot{0, std::vector<at::Tensor>(names_.size())}) {}
 
-  /// Forgets the gradients of the last step.
+  /// Forgets the gradients of the last step. A tensor that gets none in the next one is left as it is there.
   void zero_gradients() {
     for (const auto& tensor : tensors_) tensor.mutable_grad() = at::Tensor();
   }
@@ -96,15 +97,17 @@ class OptimizerMemory {
   /// Takes a state of `state()`, of an optimiser over tensors of the same shapes.
   /// @throws Error (data) if a tensor has another shape
   void restore(const OptimizerState& state) {
+    std::map<std::string_view, const nn::WeightTensor*> by_name;
+    for (const auto& saved : state) by_name.emplace(saved.name, &saved);
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       slots_[i] = Slot{0, std::vector<at::Tensor>(names_.size())};
       const std::string number = std::to_string(i) + ".";
-      for (const auto& saved : state) {
-        if (saved.name == number + "step")
-          std::memcpy(&slots_[i].steps, saved.bytes.data(), std::min(saved.bytes.size(), sizeof slots_[i].steps));
-        for (std::size_t k = 0; k < names_.size(); ++k)
-          if (saved.name == number + names_[k]) slots_[i].values[k] = restored(saved, tensors_[i]);
-      }
+      if (const auto found = by_name.find(number + "step"); found != by_name.end())
+        std::memcpy(&slots_[i].steps, found->second->bytes.data(),
+                    std::min(found->second->bytes.size(), sizeof slots_[i].steps));
+      for (std::size_t k = 0; k < names_.size(); ++k)
+        if (const auto found = by_name.find(number + names_[k]); found != by_name.end())
+          slots_[i].values[k] = restored(*found->second, tensors_[i]);
     }
   }
 

@@ -7,6 +7,7 @@
 
 #include "../data/array.hpp"
 #include "../data/sample.hpp"
+#include "../nn/tensor_shape.hpp"
 
 namespace ivado {
 
@@ -38,9 +39,7 @@ struct DeviceBatch {
 /// Element `index` of the first axis of a tensor as an array of its own: [N, class, spatial…] to [class, spatial…].
 [[nodiscard]] inline Array<float> element(const at::Tensor& tensor, std::int64_t index) {
   const at::Tensor one = tensor.select(0, index).to(at::kCPU, at::kFloat).contiguous();
-  Shape shape;
-  for (const auto extent : one.sizes()) shape.push_back(extent);
-  Array<float> out(shape);
+  Array<float> out(shape_of_tensor(one));
   std::copy_n(one.data_ptr<float>(), one.numel(), out.data());
   return out;
 }
