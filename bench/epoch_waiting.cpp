@@ -121,20 +121,20 @@ Json measure(const std::string& name, const std::string& folder, const typename 
   }
   const auto least = [](const auto& values) { return *std::min_element(values.begin(), values.end()); };
   const auto most = [](const auto& values) { return *std::max_element(values.begin(), values.end()); };
-  const bool is_met = study::median(shares) <= target.waiting && study::median(ratios) <= target.ratio;
+  const bool is_met = median(shares) <= target.waiting && median(ratios) <= target.ratio;
   std::printf("%-34s %7zu %8.2f %8.2f %% (%5.2f … %5.2f) %9.3f (%5.3f … %5.3f)  at most %.0f %%, %.2f: %s\n",
-              name.c_str(), batches.batches(), study::median(seconds), 100 * study::median(shares), 100 * least(shares),
-              100 * most(shares), study::median(ratios), least(ratios), most(ratios), 100 * target.waiting,
+              name.c_str(), batches.batches(), median(seconds), 100 * median(shares), 100 * least(shares),
+              100 * most(shares), median(ratios), least(ratios), most(ratios), 100 * target.waiting,
               target.ratio, is_met ? "yes" : "NO");
   std::fflush(stdout);
   return {{"model", name},
           {"batches", batches.batches()},
           {"pairs", pairs},
-          {"epoch_s", study::median(seconds)},
-          {"waiting_share", study::median(shares)},
+          {"epoch_s", median(seconds)},
+          {"waiting_share", median(shares)},
           {"waiting_share_least", least(shares)},
           {"waiting_share_most", most(shares)},
-          {"over_prepared", study::median(ratios)},
+          {"over_prepared", median(ratios)},
           {"over_prepared_least", least(ratios)},
           {"over_prepared_most", most(ratios)},
           {"is_met", is_met}};

@@ -181,14 +181,14 @@ struct Pairs {
     return {sorted[sorted.size() / 4], sorted[sorted.size() * 3 / 4]};
   }
   [[nodiscard]] Json report(const char* name) const {
-    const double ratio = study::median(seconds[1]) / study::median(seconds[0]);
+    const double ratio = median(seconds[1]) / median(seconds[0]);
     const auto [low, high] = quartiles();
     std::printf("%-34s %9.4f s %9.4f s   medians 1 : %.4f   pairs 1 : %.4f (quartiles %.4f … %.4f)\n", name,
-                study::median(seconds[0]), study::median(seconds[1]), ratio, study::median(ratios), low, high);
+                median(seconds[0]), median(seconds[1]), ratio, median(ratios), low, high);
     std::fflush(stdout);
     return {
-        {"pairs", ratios.size()},    {"first_s", study::median(seconds[0])},  {"second_s", study::median(seconds[1])},
-        {"ratio_of_medians", ratio}, {"median_ratio", study::median(ratios)}, {"quartiles", {low, high}}};
+        {"pairs", ratios.size()},    {"first_s", median(seconds[0])},  {"second_s", median(seconds[1])},
+        {"ratio_of_medians", ratio}, {"median_ratio", median(ratios)}, {"quartiles", {low, high}}};
   }
 };
 
