@@ -124,8 +124,8 @@ Json measure(const std::string& name, const std::string& folder, const typename 
   const bool is_met = median(shares) <= target.waiting && median(ratios) <= target.ratio;
   std::printf("%-34s %7zu %8.2f %8.2f %% (%5.2f … %5.2f) %9.3f (%5.3f … %5.3f)  at most %.0f %%, %.2f: %s\n",
               name.c_str(), batches.batches(), median(seconds), 100 * median(shares), 100 * least(shares),
-              100 * most(shares), median(ratios), least(ratios), most(ratios), 100 * target.waiting,
-              target.ratio, is_met ? "yes" : "NO");
+              100 * most(shares), median(ratios), least(ratios), most(ratios), 100 * target.waiting, target.ratio,
+              is_met ? "yes" : "NO");
   std::fflush(stdout);
   return {{"model", name},
           {"batches", batches.batches()},

@@ -186,9 +186,8 @@ struct Pairs {
     std::printf("%-34s %9.4f s %9.4f s   medians 1 : %.4f   pairs 1 : %.4f (quartiles %.4f … %.4f)\n", name,
                 median(seconds[0]), median(seconds[1]), ratio, median(ratios), low, high);
     std::fflush(stdout);
-    return {
-        {"pairs", ratios.size()},    {"first_s", median(seconds[0])},  {"second_s", median(seconds[1])},
-        {"ratio_of_medians", ratio}, {"median_ratio", median(ratios)}, {"quartiles", {low, high}}};
+    return {{"pairs", ratios.size()},    {"first_s", median(seconds[0])},  {"second_s", median(seconds[1])},
+            {"ratio_of_medians", ratio}, {"median_ratio", median(ratios)}, {"quartiles", {low, high}}};
   }
 };
 
