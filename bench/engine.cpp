@@ -88,7 +88,7 @@ class OnnxRuntime {
   }
   [[nodiscard]] double run() const {
     double seconds = 0;
-    if (std::fputs("run\n", asks_) < 0 || std::fflush(asks_) != 0 || std::fscanf(answers_, "%lf\n", &seconds) != 1)
+    if (std::fputs("run\n", asks_) < 0 || std::fflush(asks_) != 0 || std::fscanf(answers_, "%lf", &seconds) != 1)
       throw ivado::internal_error("running ONNX Runtime", "it ended");
     return seconds;
   }
