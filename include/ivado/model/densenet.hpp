@@ -77,7 +77,7 @@ class DenseNetConvolution {
 
   template <Interpreter On>
   [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
-    return convolution_(on, apply(on, op::Relu{}, norm_(on, x)));
+    return convolution_(on, NormStep{norm_.operation(), {}, Activation{}}(on, x));
   }
 
  private:
@@ -180,7 +180,7 @@ class DenseNet : public ModelBase<DenseNetParams> {
       for (const auto& layer : blocks_[b]) x = layer(on, x);
       if (b < transitions_.size()) x = nn::apply(on, nn::op::AveragePool{}, transitions_[b](on, x));
     }
-    x = nn::apply(on, nn::op::GlobalAveragePool{}, nn::apply(on, nn::op::Relu{}, (*norm_)(on, x)));
+    x = nn::apply(on, nn::op::GlobalAveragePool{}, nn::NormStep{norm_->operation(), {}, nn::Activation{}}(on, x));
     x = nn::apply(on, nn::op::Softmax{}, nn::apply(on, last_, x));
     return nn::apply(on, nn::op::SelectChannels{1, -1}, x);
   }

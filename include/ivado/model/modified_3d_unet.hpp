@@ -145,7 +145,7 @@ class Modified3DUNet : public ModelBase<Modified3DUNetParams> {
     Value x = maps.back();
     if (!gates_.empty()) {
       x = norm_activation(on, x);
-      const Value gating = nn::apply(on, nn::op::Relu{}, (*gating_norm_)(on, (*gating_)(on, x)));
+      const Value gating = nn::NormStep{gating_norm_->operation(), {}, nn::Activation{}}(on, (*gating_)(on, x));
       for (std::size_t i = 0; i < gates_.size(); ++i) maps[i + 1] = gates_[i](on, maps[i + 1], gating);
     }
     x = nn::modulate(on, films_.bottom, norm_activation(on, x), code);
@@ -157,7 +157,7 @@ class Modified3DUNet : public ModelBase<Modified3DUNetParams> {
       const Value& skip = maps[ups_.size() - 1 - j];
       const bool last = j + 1 == ups_.size();
       x = last ? nn::apply(on, nn::op::Concat{}, skip, x) : nn::apply(on, nn::op::Concat{}, x, skip);
-      merged.push_back(activation(on, nn::apply(on, nn::op::InstanceNorm{}, ups_[j].merge(on, x))));
+      merged.push_back(norm_activation(on, ups_[j].merge(on, x)));
       x = ups_[j].reduce(on, merged.back());
       if (!last) x = nn::modulate(on, ups_[j].film, upscale(on, *ups_[j].up, x), code);
     }
@@ -286,7 +286,7 @@ class Modified3DUNet : public ModelBase<Modified3DUNetParams> {
   }
   template <nn::Interpreter On>
   [[nodiscard]] static typename On::Value norm_activation(On& on, const typename On::Value& x) {
-    return activation(on, nn::apply(on, nn::op::InstanceNorm{}, x));
+    return nn::NormStep{nn::op::InstanceNorm{}, {}, nn::Activation{0.01}}(on, x);
   }
   template <nn::Interpreter On>
   [[nodiscard]] static typename On::Value upscale(On& on, const nn::Convolution& convolution,

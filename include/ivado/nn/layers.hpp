@@ -160,6 +160,46 @@ class Linear {
   op::Linear op_;
 };
 
+/// ReLU, or leaky ReLU where the slope is not 0.
+struct Activation {
+  double slope = 0;
+
+  template <Interpreter On>
+  [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
+    return slope == 0 ? apply(on, op::Relu{}, x) : apply(on, op::LeakyRelu{slope}, x);
+  }
+};
+
+/// The operation of a norm.
+using NormOperation = std::variant<op::BatchNorm, op::InstanceNorm>;
+
+/// A norm with what stands around it.
+///
+/// The one place that a backend may compute as a whole: an interpreter with a member `normalize(const NormStep&, x)` is
+/// given the step instead of its operations.
+struct NormStep {
+  NormOperation norm;
+  std::optional<Activation> before{};
+  std::optional<Activation> after{};
+  const op::Dropout* dropout = nullptr;  ///< behind it all; none where null
+
+  template <Interpreter On>
+  [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
+    if constexpr (requires { on.normalize(*this, x); })
+      return on.normalize(*this, x);
+    else
+      return one_by_one(on, x);
+  }
+  /// One operation after the other.
+  template <Interpreter On>
+  [[nodiscard]] typename On::Value one_by_one(On& on, const typename On::Value& x) const {
+    typename On::Value y = before ? (*before)(on, x) : x;
+    y = std::visit([&](const auto& operation) { return apply(on, operation, y); }, norm);
+    if (after) y = (*after)(on, y);
+    return dropout != nullptr ? apply(on, *dropout, y) : y;
+  }
+};
+
 /// A kind of normalisation.
 enum class NormKind {
   batch,            ///< affine, with running statistics
@@ -196,22 +236,12 @@ class Norm {
   }
   template <Interpreter On>
   [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
-    return std::visit([&](const auto& operation) { return apply(on, operation, x); }, op_);
+    return NormStep{op_}(on, x);
   }
-  [[nodiscard]] const std::variant<op::BatchNorm, op::InstanceNorm>& operation() const noexcept { return op_; }
+  [[nodiscard]] const NormOperation& operation() const noexcept { return op_; }
 
  private:
-  std::variant<op::BatchNorm, op::InstanceNorm> op_;
-};
-
-/// ReLU, or leaky ReLU where the slope is not 0.
-struct Activation {
-  double slope = 0;
-
-  template <Interpreter On>
-  [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
-    return slope == 0 ? apply(on, op::Relu{}, x) : apply(on, op::LeakyRelu{slope}, x);
-  }
+  NormOperation op_;
 };
 
 /// Dropout with a number of its own; nothing where the rate is 0.
@@ -247,9 +277,6 @@ struct BlockOptions {
 };
 
 /// Convolution, norm, activation and dropout of whole channels.
-///
-/// The one place that a backend may replace as a whole: an interpreter with a member `block(const Block&, x)` is given
-/// the block instead of its operations.
 class Block {
  public:
   /// @param scope  the parent; `convolution_name` and `norm_name` name the children in it
@@ -264,19 +291,15 @@ class Block {
 
   template <Interpreter On>
   [[nodiscard]] typename On::Value operator()(On& on, const typename On::Value& x) const {
-    if constexpr (requires { on.block(*this, x); }) {
-      return on.block(*this, x);
-    } else {
-      switch (order) {
-        case BlockOrder::convolution_activation_norm:
-          return dropout(on, norm(on, activation(on, convolution(on, x))));
-        case BlockOrder::convolution_norm_activation:
-          return dropout(on, activation(on, norm(on, convolution(on, x))));
-        case BlockOrder::norm_activation_convolution:
-          break;
-      }
-      return convolution(on, activation(on, norm(on, dropout(on, x))));
+    switch (order) {
+      case BlockOrder::convolution_activation_norm:
+        return NormStep{norm.operation(), activation, {}, &dropout.operation()}(on, convolution(on, x));
+      case BlockOrder::convolution_norm_activation:
+        return NormStep{norm.operation(), {}, activation, &dropout.operation()}(on, convolution(on, x));
+      case BlockOrder::norm_activation_convolution:
+        break;
     }
+    return convolution(on, NormStep{norm.operation(), {}, activation}(on, dropout(on, x)));
   }
 
   Convolution convolution;

@@ -20,12 +20,15 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "../engine/primitives.hpp"
 #include "backend.hpp"
+#include "fused_norm.hpp"
 #include "tensor_shape.hpp"
 
 namespace ivado::nn {
@@ -401,8 +404,9 @@ struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFu
 
 }  // namespace detail
 
-/// LibTorch with convolutions by oneDNN where they are float32 on the processor. Others, such as those in float64, bf16
-/// or on a graphics processor, and those that oneDNN is slow at, go to LibTorch.
+/// LibTorch with convolutions by oneDNN where they are float32 on the processor, and norms with what stands around them as
+/// one step (`fused_norm`). Others, such as those in float64, bf16 or on a graphics processor, and those that oneDNN is
+/// slow at, go to LibTorch.
 class OneDnnInterpreter : public TorchInterpreter {
  public:
   using TorchInterpreter::apply;
@@ -424,13 +428,53 @@ class OneDnnInterpreter : public TorchInterpreter {
     return detail::OneDnnConvolutionFunction::apply(
         x, weight, bias.defined() ? c10::optional<at::Tensor>(bias) : c10::nullopt, op.stride, op.padding);
   }
+
+  /// A norm and what stands around it as one step.
+  Value normalize(const NormStep& step, const Value& x) const {
+    const bool has_plain_dropout = step.dropout == nullptr || step.dropout->whole_channels;
+    const bool has_variance = x.dim() > 2 && x.numel() > x.size(1);
+    if (!can_fuse_norm(x) || !has_variance || !has_plain_dropout) return step.one_by_one(*this, x);
+    return std::visit([&](const auto& norm) { return normalize(step, norm, x); }, step.norm);
+  }
+
+ private:
+  template <class Norm>
+  [[nodiscard]] Value normalize(const NormStep& step, const Norm& norm, const Value& x) const {
+    constexpr bool is_batch = std::is_same_v<Norm, op::BatchNorm>;
+    detail::NormTensors tensors{optional(norm.weight), optional(norm.bias), {}};
+    if (tensors.weight.defined() && tensors.weight.scalar_type() != at::kFloat) return step.one_by_one(*this, x);
+    NormPass pass;
+    if (step.before) pass.before = step.before->slope;
+    if (step.after) pass.after = step.after->slope;
+    pass.epsilon = norm.epsilon;
+    pass.each_sample = !is_batch;
+    if (step.dropout != nullptr) {
+      const bool learns = at::GradMode::is_enabled() &&
+                          (x.requires_grad() || (tensors.weight.defined() && tensors.weight.requires_grad()));
+      tensors.factors = dropout_factors(*step.dropout, {x.size(0), x.size(1)}, learns);
+    }
+    if constexpr (is_batch) {
+      Value& mean = tensor(norm.running_mean);
+      Value& variance = tensor(norm.running_variance);
+      if (!uses_batch_statistics(norm))
+        return fused_norm(x, tensors, at::stack({mean, (variance + norm.epsilon).rsqrt()}), pass).value;
+      const auto count = static_cast<double>(x.numel() / x.size(1));
+      const detail::NormResult result = fused_norm(x, tensors, {}, pass);
+      tensor(norm.batches).add_(1);
+      mean.mul_(1 - norm.momentum).add_(result.used[0], norm.momentum);
+      variance.mul_(1 - norm.momentum).add_(result.variance, norm.momentum * count / (count - 1));
+      return result.value;
+    } else {
+      return fused_norm(x, tensors, {}, pass).value;
+    }
+  }
 };
 
 }  // namespace ivado::nn
 
 namespace ivado {
 
-/// LibTorch with convolutions by oneDNN, called without LibTorch between.
+/// LibTorch with convolutions by oneDNN, called without LibTorch between, and fused norms.
 struct OneDnnBackend {
   using Interpreter = nn::OneDnnInterpreter;
   static constexpr std::string_view backend_name = "LibTorch and oneDNN";

@@ -48,7 +48,7 @@ class TorchInterpreter {
     return at::addmm(tensor(op.bias), x[0].to(tensor(op.weight).scalar_type()), tensor(op.weight).t());
   }
   Value apply(const op::BatchNorm& op, std::span<const Value> x) const {
-    const bool batch_statistics = training_ && !(has_frozen_ && !tensor(op.weight).requires_grad());
+    const bool batch_statistics = uses_batch_statistics(op);
     if (batch_statistics) tensor(op.batches).add_(1);
     return at::batch_norm(x[0], tensor(op.weight), tensor(op.bias), tensor(op.running_mean),
                           tensor(op.running_variance), batch_statistics, op.momentum, op.epsilon, false);
@@ -61,16 +61,10 @@ class TorchInterpreter {
   Value apply(const op::Sigmoid&, std::span<const Value> x) const { return at::sigmoid(x[0]); }
   Value apply(const op::Softmax&, std::span<const Value> x) const { return at::softmax(x[0], 1); }
   Value apply(const op::Dropout& op, std::span<const Value> x) const {
-    const bool works = samples_dropout_ || (training_ && !(has_frozen_ && !x[0].requires_grad()));
-    if (!works || op.rate == 0) return x[0];
     std::vector<std::int64_t> shape = x[0].sizes().vec();
     if (op.whole_channels) std::fill(shape.begin() + 2, shape.end(), 1);
-    at::Tensor mask = at::empty(shape, at::kFloat);
-    Rng rng(dropout_.with_stream(stream_dropout + static_cast<std::uint32_t>(op.place) * 256U));
-    const auto kept = op.rate < 1 ? static_cast<float>(1 / (1 - op.rate)) : 0.0F;
-    auto* values = mask.data_ptr<float>();
-    for (std::int64_t i = 0; i < mask.numel(); ++i) values[i] = rng.bernoulli(op.rate) ? 0.0F : kept;
-    return x[0] * mask.to(x[0].options());
+    const Value factors = dropout_factors(op, shape, x[0].requires_grad());
+    return factors.defined() ? x[0] * factors.to(x[0].options()) : x[0];
   }
   Value apply(const op::MaxPool& op, std::span<const Value> x) const {
     const auto kernel = repeated(op.kernel, x[0]);
@@ -139,6 +133,22 @@ class TorchInterpreter {
   [[nodiscard]] at::Tensor& tensor(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] at::Tensor optional(ParameterId id) const { return id == no_parameter ? at::Tensor() : tensor(id); }
   [[nodiscard]] at::ScalarType convolution_type() const noexcept { return convolution_type_; }
+  /// A norm uses and changes its running statistics, or those of the batch.
+  [[nodiscard]] bool uses_batch_statistics(const op::BatchNorm& op) const {
+    return training_ && !(has_frozen_ && !tensor(op.weight).requires_grad());
+  }
+  /// What a dropout multiplies with, in this shape; undefined where it is the identity.
+  /// @param is_trained  what it is applied to requires a gradient
+  [[nodiscard]] Value dropout_factors(const op::Dropout& op, at::IntArrayRef shape, bool is_trained) const {
+    const bool works = samples_dropout_ || (training_ && !(has_frozen_ && !is_trained));
+    if (!works || op.rate == 0) return {};
+    Value factors = at::empty(shape, at::kFloat);
+    Rng rng(dropout_.with_stream(stream_dropout + static_cast<std::uint32_t>(op.place) * 256U));
+    const auto kept = op.rate < 1 ? static_cast<float>(1 / (1 - op.rate)) : 0.0F;
+    auto* values = factors.data_ptr<float>();
+    for (std::int64_t i = 0; i < factors.numel(); ++i) values[i] = rng.bernoulli(op.rate) ? 0.0F : kept;
+    return factors;
+  }
 
  private:
   /// A number for each spatial axis of a value.
