@@ -207,14 +207,18 @@ TEST_CASE("the threshold analysis of a volume worked out by hand", "[unit][thres
   CHECK(std::isnan(result.pooled.dice_interval.upper));
 
   SECTION("the ROC runs from (0, 0) to (1, 1) by rising false positive rate") {
-    // (0, 0) (0, 1/2) (1/4, 3/4) (1/2, 1) (1, 1): 1/4 · 5/8 + 1/4 · 7/8 + 1/2 = 7/8
-    REQUIRE(result.pooled.roc.size() == 5);
-    CHECK(result.pooled.roc.front().false_positive_rate == 0);
-    CHECK(result.pooled.roc.front().true_positive_rate == 0);
-    CHECK(result.pooled.roc[1].true_positive_rate == 0.5);
-    CHECK(result.pooled.roc[2].false_positive_rate == 0.25);
-    CHECK(result.pooled.roc.back().true_positive_rate == 1);
-    CHECK(result.pooled.roc_area == Approx(0.875));
+    // Its thresholds tell all values apart, the three of the analysis do not (1/4 · 5/8 + 1/4 · 7/8 + 1/2 = 7/8).
+    // From above: three of the foreground, 0.5 of the background, the last of the foreground, the rest:
+    // (0, 3/4) (1/4, 3/4) (1/4, 1) (1, 1); 15 of the 16 pairs of foreground and background are in order.
+    const auto& roc = result.pooled.roc;
+    REQUIRE(roc.size() == 101);
+    CHECK(roc.front().false_positive_rate == 0);
+    CHECK(roc.front().true_positive_rate == 0);
+    CHECK(roc.back().true_positive_rate == 1);
+    CHECK(std::any_of(roc.begin(), roc.end(), [](const RocPoint& point) {
+      return point.false_positive_rate == 0.25 && point.true_positive_rate == 0.75;
+    }));
+    CHECK(result.pooled.roc_area == Approx(15.0 / 16));
   }
   SECTION("by Youden's index, all three thresholds are alike but the largest is taken") {
     ThresholdAnalysis by_youden(0.25, ThresholdMetric::recall_specificity);
@@ -224,6 +228,55 @@ TEST_CASE("the threshold analysis of a volume worked out by hand", "[unit][thres
     CHECK(other.pooled.optimum == 0.75);
     CHECK(other.pooled.points[0].dice == Approx(0.8));
   }
+}
+
+TEST_CASE("the ROC does not depend on the increment, and the points do not on the thresholds between them",
+          "[unit][threshold]") {
+  const Shape shape{2, 9, 11, 5};
+  ThresholdAnalysis coarse(0.1);
+  ThresholdAnalysis fine(0.01);
+  for (std::uint32_t n = 0; n < 3; ++n) {
+    const auto truth = random_truth(shape, 40 + n, 0.4);
+    const auto prediction = nasty(shape, 0.1, 50 + n);
+    coarse.add(prediction.view(), truth.view());
+    fine.add(prediction.view(), truth.view());
+  }
+  const ThresholdResult few = coarse.result();
+  const ThresholdResult many = fine.result();
+  REQUIRE(few.pooled.roc.size() == many.pooled.roc.size());
+  CHECK(few.pooled.roc_area == many.pooled.roc_area);
+  CHECK(few.classes[1].roc_area == many.classes[1].roc_area);
+  REQUIRE(few.pooled.points.size() == 9);
+  for (std::size_t k = 0; k < few.pooled.points.size(); ++k)
+    CHECK(few.pooled.points[k].dice == many.pooled.points[10 * k + 9].dice);
+}
+
+TEST_CASE("an increment is divided so that its own thresholds stay among the finer ones", "[unit][threshold]") {
+  const double increment = GENERATE(0.1, 0.3, 0.07, 1.0 / 3, 0.0123, 0.75, 0.005, 0.25, 0.05, 0.9);
+  const std::size_t steps = detail::roc_steps(increment);
+  CAPTURE(increment, steps);
+  CHECK(increment / static_cast<double>(steps) <= 0.01 * (1 + 1e-9));
+  const auto own = analysis_thresholds(increment);
+  const auto finer = analysis_thresholds(increment / static_cast<double>(steps));
+  REQUIRE(finer.size() >= steps * own.size());
+  for (std::size_t k = 0; k < own.size(); ++k)
+    CHECK(detail::least_float_from(finer[steps * (k + 1) - 1]) == detail::least_float_from(own[k]));
+}
+
+TEST_CASE("counting with wide vectors gives what counting without gives", "[unit][threshold]") {
+  const double increment = GENERATE(0.1, 0.01, 0.003);
+  const Shape shape{3, 41, 67};
+  const auto p = nasty(shape, increment, 7);
+  const auto g = random_truth(shape, 8, 0.2);
+  const detail::ThresholdGrid grid(increment);
+  detail::ThresholdHistogram wide(grid);
+  detail::ThresholdHistogram narrow(grid, detail::ThresholdHistogram::Vectors::narrow);
+  wide.add(p.view(), g.view());
+  narrow.add(p.view(), g.view());
+  const auto a = wide.counts();
+  const auto b = narrow.counts();
+  REQUIRE(a.size() == b.size());
+  for (std::size_t k = 0; k < a.size(); ++k) CHECK(same(a[k], b[k]));
 }
 
 TEST_CASE("the best threshold is that of an exhaustive search over volumes and classes", "[unit][threshold]") {

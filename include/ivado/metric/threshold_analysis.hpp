@@ -3,15 +3,21 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <numbers>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "../data/array.hpp"
 #include "../data/atomic_file.hpp"
@@ -96,11 +102,32 @@ class ThresholdGrid {
   float close_;
 };
 
+/// Which of eight values are not below a bound: bit i for value i.
+[[gnu::always_inline]] inline std::uint32_t not_below(const float* values, float bound) noexcept {
+#if defined(__SSE2__)
+  const __m128 bounds = _mm_set1_ps(bound);
+  const int low = _mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(values), bounds));
+  const int high = _mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(values + 4), bounds));
+  return static_cast<std::uint32_t>(low | high << 4);
+#else
+  std::uint32_t bits = 0;
+  for (std::size_t i = 0; i < 8; ++i) bits |= (values[i] >= bound ? std::uint32_t{1} : std::uint32_t{0}) << i;
+  return bits;
+#endif
+}
+
 /// Numbers of voxels by how many thresholds their prediction reaches, separately for background and foreground.
 class ThresholdHistogram {
  public:
-  explicit ThresholdHistogram(const ThresholdGrid& grid)
-      : grid_(&grid), partial_((grid.thresholds().size() + 1) * 2 * lanes), bins_(partial_.size() / lanes) {}
+  /// Which vectors of the processor are used: the widest that it has, or those that every one has.
+  enum class Vectors { widest, narrow };
+
+  explicit ThresholdHistogram(const ThresholdGrid& grid, [[maybe_unused]] Vectors vectors = Vectors::widest)
+      : grid_(&grid), partial_((grid.thresholds().size() + 1) * 2 * lanes), bins_(partial_.size() / lanes) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    has_avx2_ = vectors == Vectors::widest && __builtin_cpu_supports("avx2") != 0;
+#endif
+  }
 
   /// Counts voxels; NaN is noted.
   void add(ArrayView<const float> prediction, ArrayView<const float> truth) {
@@ -149,7 +176,7 @@ class ThresholdHistogram {
 
  private:
   // Neighbouring voxels count in different lanes, since adding to a number just written waits for the write.
-  static constexpr std::size_t lanes = 4;
+  static constexpr std::size_t lanes = 8;
   static constexpr std::size_t block = 128;
   static constexpr std::size_t part = 8;
   static constexpr std::int64_t most_between_merges = std::int64_t{1} << 31;  // the lanes have 32 bits
@@ -159,14 +186,14 @@ class ThresholdHistogram {
       if (counted_ + static_cast<std::int64_t>(block) > most_between_merges) merge();
       const std::int64_t next = std::min(n, most_between_merges - counted_);
       const std::int64_t whole = next - next % static_cast<std::int64_t>(block);
-      for (std::int64_t i = 0; i < whole; i += static_cast<std::int64_t>(block)) add_block(prediction + i, truth + i);
+      add_blocks(prediction, truth, whole);
       if (whole < next) {
         const auto rest = static_cast<std::size_t>(next - whole);
         std::array<float, block> p{};
         std::array<float, block> g{};
         std::copy_n(prediction + whole, rest, p.begin());
         std::copy_n(truth + whole, rest, g.begin());
-        add_block(p.data(), g.data());
+        add_blocks(p.data(), g.data(), block);
         bins_[0] -= block - rest;  // what fills the block up counts as background at 0; the lanes come later
       }
       counted_ += next;
@@ -176,15 +203,33 @@ class ThresholdHistogram {
     }
   }
 
-  /// Counts voxels none of which reaches a threshold.
-  void add_low(std::size_t count, std::int32_t positives) noexcept {
-    partial_[0] += static_cast<std::uint32_t>(count) - static_cast<std::uint32_t>(positives);
-    partial_[lanes] += static_cast<std::uint32_t>(positives);
+  /// Counts `n` voxels, a multiple of `block`.
+  void add_blocks(const float* prediction, const float* truth, std::int64_t n) noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (has_avx2_) return add_blocks_avx2(prediction, truth, n);
+#endif
+    add_blocks_of(prediction, truth, n);
+  }
+#if defined(__x86_64__) && defined(__GNUC__)
+  [[gnu::target("avx2,popcnt")]] void add_blocks_avx2(const float* prediction, const float* truth,
+                                                      std::int64_t n) noexcept {
+    add_blocks_of(prediction, truth, n);
+  }
+#endif
+  [[gnu::always_inline]] void add_blocks_of(const float* prediction, const float* truth, std::int64_t n) noexcept {
+    for (std::int64_t i = 0; i < n; i += static_cast<std::int64_t>(block)) add_block(prediction + i, truth + i);
   }
 
-  /// Counts `block` voxels. The loops have comparisons alone and no branch: compilers vectorise them.
-  void add_block(const float* prediction, const float* truth) noexcept {
+  /// Counts `block` voxels. The loops over voxels have comparisons alone and no branch: compilers vectorise them.
+  [[gnu::always_inline]] void add_block(const float* prediction, const float* truth) noexcept {
     const float lowest = grid_->lowest();
+#if defined(__GNUC__)
+    // Memory for the blocks to come is on its way while this one is counted; the addresses are never read here.
+    for (std::size_t i = 0; i < block; i += 16) {
+      __builtin_prefetch(prediction + i + 8 * block);
+      __builtin_prefetch(truth + i + 8 * block);
+    }
+#endif
     std::int32_t reached = 0;
     std::int32_t positives = 0;
     std::int32_t nans = 0;
@@ -194,33 +239,47 @@ class ThresholdHistogram {
       nans += std::isunordered(prediction[i], truth[i]) ? 1 : 0;
     }
     nan_ = nan_ || nans > 0;
-    if (reached == 0) {  // most blocks of most volumes
-      add_low(block, positives);
-      return;
-    }
-    for (std::size_t begin = 0; begin < block; begin += part) {
-      const float* const p = prediction + begin;
-      const float* const g = truth + begin;
-      std::int32_t some = 0;
-      for (std::size_t i = 0; i < part; ++i) some += p[i] >= lowest ? 1 : 0;
-      if (some > 0) {
-        add_part(p, g);
-        continue;
+    std::uint32_t parts = 0;
+    if (reached > 0) {  // not so in most blocks of most volumes
+      // Parts that hold a value which reaches a threshold are gathered, not branched to: which ones do is hard to
+      // foresee at the border of a structure.
+      for (std::size_t k = 0; k < block / part; ++k)
+        parts |= (not_below(prediction + k * part, lowest) != 0 ? std::uint32_t{1} : std::uint32_t{0}) << k;
+      std::array<std::int32_t, block> places;
+      std::size_t filled = 0;
+      for (std::uint32_t left = parts; left != 0; left &= left - 1) {
+        const std::size_t begin = part * static_cast<std::size_t>(std::countr_zero(left));
+        positives -= std::popcount(not_below(truth + begin, 0.5F));
+        find_places(prediction + begin, truth + begin, places.data() + filled);
+        filled += part;
       }
-      std::int32_t foreground = 0;
-      for (std::size_t i = 0; i < part; ++i) foreground += g[i] >= 0.5F ? 1 : 0;
-      add_low(part, foreground);
+      count_places(places.data(), filled);
     }
+    partial_[0] += static_cast<std::uint32_t>(block) -
+                   static_cast<std::uint32_t>(part) * static_cast<std::uint32_t>(std::popcount(parts)) -
+                   static_cast<std::uint32_t>(positives);
+    partial_[lanes] += static_cast<std::uint32_t>(positives);
   }
-  /// Counts `part` voxels, each where it belongs; NaN as 0.
-  void add_part(const float* prediction, const float* truth) noexcept {
+  /// Adds 1 at each of `n` places. They were all found before: adding while they are found takes twice the time.
+  [[gnu::always_inline]] void count_places(const std::int32_t* place, std::size_t n) noexcept {
+    std::uint32_t* const partial = partial_.data();
+    for (std::size_t i = 0; i < n; i += part)
+#pragma GCC unroll 8
+      for (std::size_t lane = 0; lane < part; lane += 2) {
+        std::uint64_t two = 0;
+        std::memcpy(&two, place + i + lane, sizeof(two));
+        ++partial[two & 0xffffffffU];
+        ++partial[two >> 32U];
+      }
+  }
+  /// Finds where `part` voxels are counted; NaN as 0.
+  [[gnu::always_inline]] void find_places(const float* prediction, const float* truth, std::int32_t* place) noexcept {
     constexpr auto lane_count = static_cast<std::int32_t>(lanes);
     const float highest = grid_->highest();
     const float scale = grid_->scale();
     const float close = grid_->close();
     std::array<float, part> value;
     std::array<std::int32_t, part> reached;
-    std::array<std::int32_t, part> place;
     std::int32_t open = 0;
     for (std::size_t i = 0; i < part; ++i) {
       const float positive = prediction[i] > 0 ? prediction[i] : 0.0F;
@@ -231,10 +290,9 @@ class ThresholdHistogram {
     }
     if (open > 0)
       for (std::size_t i = 0; i < part; ++i) reached[i] += grid_->reaches_next(value[i], reached[i]) ? 1 : 0;
-    for (std::size_t i = 0; i < part; ++i) place[i] = 2 * lane_count * reached[i] + (truth[i] >= 0.5F ? lane_count : 0);
-    std::uint32_t* const partial = partial_.data();
-    for (std::size_t i = 0; i < part; i += lanes)
-      for (std::size_t lane = 0; lane < lanes; ++lane) ++partial[static_cast<std::size_t>(place[i + lane]) + lane];
+    for (std::size_t i = 0; i < part; ++i)
+      place[i] =
+          2 * lane_count * reached[i] + (truth[i] >= 0.5F ? lane_count : 0) + static_cast<std::int32_t>(i % lanes);
   }
 
   /// Adds the lanes to the bins.
@@ -250,6 +308,9 @@ class ThresholdHistogram {
   std::vector<std::uint64_t> bins_;     // [thresholds reached, background or foreground]
   std::int64_t counted_ = 0;
   bool nan_ = false;
+#if defined(__x86_64__) && defined(__GNUC__)
+  bool has_avx2_ = false;
+#endif
 };
 
 /// The confusion counts of one class, after a look at its values.
@@ -264,6 +325,24 @@ class ThresholdHistogram {
     throw data_error("computing the threshold analysis" + (case_name.empty() ? "" : " of " + std::string(case_name)),
                      "the prediction or the truth holds NaN", "look at the model's output and at the label file");
   return histogram.counts();
+}
+
+/// Into how many steps the distance of thresholds is divided for the receiver operating characteristic, so that they
+/// are `roc_increment` or less: the smallest such number with which the finer thresholds hold the given ones exactly.
+[[nodiscard]] inline std::size_t roc_steps(double increment) {
+  constexpr double roc_increment = 0.01;
+  const std::vector<double> thresholds = analysis_thresholds(increment);
+  const auto least = static_cast<std::size_t>(std::max(1.0, std::ceil(increment / roc_increment - 1e-9)));
+  for (std::size_t steps = least; steps < 2 * least; ++steps) {
+    const double finer = increment / static_cast<double>(steps);
+    if (finer < least_threshold_increment) break;
+    const std::vector<double> between = analysis_thresholds(finer);
+    bool same = between.size() >= steps * thresholds.size();
+    for (std::size_t k = 0; same && k < thresholds.size(); ++k)
+      same = least_float_from(between[steps * (k + 1) - 1]) == least_float_from(thresholds[k]);
+    if (same) return steps;
+  }
+  return 1;
 }
 
 /// Mean and squared deviations of numbers that come one after the other (Welford 1962); NaN is left out.
@@ -364,7 +443,8 @@ struct ThresholdCurve {
   ConfidenceInterval dice_interval;     ///< 95 % of the mean Dice at the optimum, over volumes, by Student's t, cut to
                                         ///< [0, 1]; NaN for fewer than two volumes. Choosing the threshold on the
                                         ///< same volumes is not accounted for
-  std::vector<RocPoint> roc;            ///< by rising false positive rate, from (0, 0) to (1, 1)
+  std::vector<RocPoint> roc;            ///< by rising false positive rate, from (0, 0) to (1, 1), at thresholds at most
+                                        ///< 0.01 apart whatever the increment: few points cut corners off its area
   double roc_area = undefined_score;    ///< under straight lines between these points
 };
 
@@ -392,13 +472,17 @@ struct ThresholdResult {
 ///   for (const auto& volume : volumes) analysis.add(volume.prediction.view(), volume.truth.view());
 ///   const double thr = analysis.result().pooled.optimum;
 ///
-/// @note memory: numbers of thresholds × (classes + 1), whatever the number of volumes. Not thread-safe.
+/// @note memory: numbers of thresholds (100 where there are fewer, for the ROC) × (classes + 1), whatever the number
+/// of volumes. Not thread-safe.
 class ThresholdAnalysis {
  public:
   /// @param increment  distance of the thresholds: from `least_threshold_increment` to below 1
   /// @throws Error (usage) if it is out of range
   explicit ThresholdAnalysis(double increment, ThresholdMetric metric = ThresholdMetric::dice)
-      : metric_(metric), increment_(increment), grid_(increment) {}
+      : metric_(metric),
+        increment_(increment),
+        steps_(detail::roc_steps(increment)),
+        grid_(increment / static_cast<double>(steps_)) {}
 
   /// Adds a volume.
   /// @param prediction  [class, spatial…] before binarisation, in [0, 1]
@@ -438,9 +522,10 @@ class ThresholdAnalysis {
 
   ThresholdMetric metric_;
   double increment_;
-  detail::ThresholdGrid grid_;
+  std::size_t steps_;           // of the grid in an increment
+  detail::ThresholdGrid grid_;  // of the thresholds and those between them for the ROC
   std::int64_t volumes_ = 0;
-  std::vector<Means> pooled_;
+  std::vector<Means> pooled_;  // empty where there is one class: the same
   std::vector<std::vector<Means>> classes_;
 };
 
@@ -464,16 +549,17 @@ inline void ThresholdAnalysis::add(ArrayView<const float> prediction, ArrayView<
   for (std::size_t c = 0; c < classes; ++c) accumulate(classes_[c], counts[c]);
   for (std::size_t c = 1; c < classes; ++c)
     for (std::size_t k = 0; k < counts[0].size(); ++k) counts[0][k] += counts[c][k];
-  accumulate(pooled_, counts[0]);
+  if (classes > 1) accumulate(pooled_, counts[0]);
   ++volumes_;
 }
 
 inline ThresholdCurve ThresholdAnalysis::curve(const std::vector<Means>& means) const {
   ThresholdCurve out;
-  out.optimum_index = means.size();
-  for (std::size_t k = 0; k < means.size(); ++k) {
-    const Means& at = means[k];
-    ThresholdPoint point{grid_.thresholds()[k], at.dice.mean(), at.recall.mean(), at.specificity.mean()};
+  const std::vector<double> thresholds = analysis_thresholds(increment_);
+  out.optimum_index = thresholds.size();
+  for (std::size_t k = 0; k < thresholds.size(); ++k) {
+    const Means& at = means[steps_ * (k + 1) - 1];
+    ThresholdPoint point{thresholds[k], at.dice.mean(), at.recall.mean(), at.specificity.mean()};
     point.score = metric_ == ThresholdMetric::dice ? point.dice : point.recall + point.specificity - 1;
     point.dice_volumes = at.dice.n;
     if (!std::isnan(point.score) && !(point.score < out.best_score)) {
@@ -482,10 +568,10 @@ inline ThresholdCurve ThresholdAnalysis::curve(const std::vector<Means>& means) 
       out.best_score = point.score;
     }
     out.points.push_back(point);
-    out.roc.push_back({1 - point.specificity, point.recall});
   }
-  if (out.optimum_index < means.size()) {
-    const detail::RunningMean& at = means[out.optimum_index].dice;
+  for (const Means& at : means) out.roc.push_back({1 - at.specificity.mean(), at.recall.mean()});
+  if (out.optimum_index < thresholds.size()) {
+    const detail::RunningMean& at = means[steps_ * (out.optimum_index + 1) - 1].dice;
     const ConfidenceInterval interval = confidence_interval_95(at.mean(), at.standard_deviation(), at.n);
     if (at.n > 1) out.dice_interval = {std::max(interval.lower, 0.0), std::min(interval.upper, 1.0)};
   }
@@ -505,7 +591,7 @@ inline ThresholdCurve ThresholdAnalysis::curve(const std::vector<Means>& means) 
 inline ThresholdResult ThresholdAnalysis::result() const {
   if (volumes_ == 0)
     throw data_error("finding the best threshold", "there is no prediction", "give at least one volume with its truth");
-  ThresholdResult out{metric_, increment_, volumes_, curve(pooled_), {}};
+  ThresholdResult out{metric_, increment_, volumes_, curve(classes_.size() == 1 ? classes_[0] : pooled_), {}};
   for (const auto& means : classes_) out.classes.push_back(curve(means));
   if (std::isnan(out.pooled.optimum))
     throw data_error(
