@@ -984,7 +984,11 @@ class CaseDataset {
         const std::size_t bytes = prepared.bytes();
         if (facts.sample_bytes == 0) facts.sample_bytes = bytes;
         if (is_full || one.starts.empty()) continue;
-        if (ready_bytes.fetch_add(bytes) + bytes > options_.cache_bytes) {
+        // What is on its way counts as well where it can be foreseen that not all will be kept.
+        const bool is_foreseen_to_fit = bytes * kept.size() * cases_.size() <= options_.cache_bytes;
+        const std::size_t room =
+            options_.cache_bytes - (is_foreseen_to_fit ? 0 : in_flight(facts.volume_bytes, facts.sample_bytes));
+        if (ready_bytes.fetch_add(bytes) + bytes > room) {
           ready_bytes.fetch_sub(bytes);
           is_full = is_tight = true;
         } else {
@@ -1072,9 +1076,7 @@ class CaseDataset {
       largest_unit = std::max(largest_unit, facts.sample_bytes);
     }
     const auto threads = static_cast<std::size_t>(std::max(options_.threads, 1));
-    const std::size_t spare =
-        options_.cache_bytes - std::min(options_.cache_bytes, 2 * std::max(largest, largest_unit));
-    in_flight_bytes_ = std::min(spare, threads * (largest + largest_unit));
+    in_flight_bytes_ = in_flight(largest, largest_unit);
     const std::size_t for_all = options_.cache_bytes - in_flight_bytes_;
     const std::size_t for_volumes =
         dimension == 3 ? 0 : std::min(for_all, all <= estimated_bytes() ? all : 2 * largest);
@@ -1085,6 +1087,14 @@ class CaseDataset {
     malloc_trim(
         0);  // what was dropped lies in the heaps of the reading threads, where those to come would not look for it
 #endif
+  }
+
+  /// The part of the budget for what the threads have on their way: a case and a unit each, as long as two of the
+  /// larger can be kept beside.
+  [[nodiscard]] std::size_t in_flight(std::size_t case_bytes, std::size_t unit_bytes) const {
+    const auto threads = static_cast<std::size_t>(std::max(options_.threads, 1));
+    const std::size_t kept = std::min(options_.cache_bytes, 2 * std::max(case_bytes, unit_bytes));
+    return std::min(options_.cache_bytes - kept, threads * (case_bytes + unit_bytes));
   }
 
   [[nodiscard]] Loaded prepare(const detail::CaseVoxels& voxels, const AxisMap& map, Origin origin) const {
