@@ -1,11 +1,13 @@
 // Norms with the activations and the dropout around them as one step: the values, gradients and running statistics of
 // LibTorch's operations in float64, for planes of any size.
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <cstdint>
 #include <ivado/nn/onednn_backend.hpp>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "../catch.hpp"
@@ -105,6 +107,30 @@ TEST_CASE("A fused norm and its gradients are those of float64", "[unit]") {
   const Found again = run<nn::OneDnnInterpreter>(one, at::kFloat, training, frozen);
   for (std::size_t part = 0; part < exact.tensors.size(); ++part)
     CHECK(at::equal(again.tensors[part], found.tensors[part]));
+}
+
+TEST_CASE("A dropout behind a norm works where the shift of the norm alone is trained, as in LibTorch", "[unit]") {
+  const auto run_with = [](auto kind) {
+    std::vector<at::Tensor> parameters{at::ones({64}), at::zeros({64}).requires_grad_(true)};
+    nn::op::InstanceNorm norm;
+    norm.weight = nn::ParameterId{0};
+    norm.bias = nn::ParameterId{1};
+    const nn::op::Dropout dropout{0.5, 0, true};
+    nn::NormStep step;
+    step.norm = norm;
+    step.dropout = &dropout;
+    typename decltype(kind)::type on(parameters, true, {7, 0, 0, 0}, true);
+    return step(on, noise({1, 64, 3, 3}, 0, 1, 0)).detach();
+  };
+  const at::Tensor found = run_with(std::type_identity<nn::OneDnnInterpreter>{});
+  CHECK(distance(found, run_with(std::type_identity<nn::TorchInterpreter>{})) < 1e-6);
+  CHECK((found == 0).all(2).all(2).any().item<bool>());
+}
+
+TEST_CASE("Gradients of gradients are refused, not left out", "[unit]") {
+  const at::Tensor x = noise({1, 2, 5, 5}, 0, 1, 0).requires_grad_(true);
+  const at::Tensor y = nn::fused_norm(x, {}, {}, {1, 0, 1e-5, true}).value;
+  CHECK_THROWS_WITH(torch::autograd::grad({y.sum()}, {x}, {}, true, true), Catch::Contains("second derivative"));
 }
 
 TEST_CASE("A fused norm has few of the roundings of values far from 0", "[unit]") {

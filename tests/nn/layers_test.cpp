@@ -169,29 +169,42 @@ TEST_CASE("The parts of a block come in the order that is asked for", "[unit]") 
 
 namespace {
 
-/// An interpreter that takes blocks as a whole.
-struct Blocks {
-  struct Value {
-    int blocks = 0;
-  };
+/// An interpreter that takes a norm with what stands around it as a whole.
+struct Norms {
+  struct Value {};
   template <class Operation>
   Value apply(const Operation&, std::span<const Value> inputs) {
     ++operations;
     return inputs[0];
   }
-  Value block(const Block&, const Value& x) { return {x.blocks + 1}; }
+  Value normalize(const NormStep& step, const Value& x) {
+    steps.push_back(step);
+    return x;
+  }
   int operations = 0;
+  std::vector<NormStep> steps{};
 };
-static_assert(Interpreter<Blocks>);
+static_assert(Interpreter<Norms>);
 
 }  // namespace
 
-TEST_CASE("An interpreter may take a block as a whole", "[unit]") {
+TEST_CASE("An interpreter may take a norm with what stands around it as a whole", "[unit]") {
+  const auto order = GENERATE(BlockOrder::convolution_activation_norm, BlockOrder::convolution_norm_activation,
+                              BlockOrder::norm_activation_convolution);
   ParameterList list;
-  const Block block(Scope(list), "c", "n", 2, 2, {});
-  Blocks on;
-  CHECK(block(on, block(on, Blocks::Value{})).blocks == 2);
-  CHECK(on.operations == 0);
+  BlockOptions options;
+  options.order = order;
+  const Block block(Scope(list), "c", "n", 2, 2, options);
+  Norms on;
+  (void)block(on, Norms::Value{});
+  REQUIRE(on.steps.size() == 1);
+  const NormStep& step = on.steps.front();
+  CHECK(std::holds_alternative<op::BatchNorm>(step.norm));
+  CHECK(step.before.has_value() == (order == BlockOrder::convolution_activation_norm));
+  CHECK(step.after.has_value() == (order != BlockOrder::convolution_activation_norm));
+  const bool ends_in_dropout = order != BlockOrder::norm_activation_convolution;
+  CHECK((step.dropout != nullptr) == ends_in_dropout);
+  CHECK(on.operations == (ends_in_dropout ? 1 : 2));  // the convolution, and a dropout that stands before the norm
 }
 
 TEST_CASE("A FiLM layer makes scale and shift in three steps; ivadomed puts a sigmoid behind the last", "[unit]") {

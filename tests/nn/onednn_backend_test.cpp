@@ -112,6 +112,10 @@ std::pair<at::Tensor, at::Tensor> step(const Model& model, const at::Tensor& inp
   return {output.detach(), at::cat(gradients)};
 }
 
+/// Values that rounding moves across the kink of an activation changed the gradient of these small models by up to 0.01
+/// of its norm, with LibTorch as well; a wrong formula by more than this.
+constexpr double most_by_kinks = 0.03;
+
 template <class Model>
 void compare(const Model& model, const Extents& extents, std::size_t frozen) {
   // A value that rounding moves across the kink of an activation changes a gradient by far more than rounding, whoever
@@ -125,7 +129,7 @@ void compare(const Model& model, const Extents& extents, std::size_t frozen) {
     const auto plain = step<LibTorchBackend>(model, input, frozen);
     const auto exact = step<LibTorchBackend>(model, input, frozen, at::kDouble);
     CHECK(distance(found.first, exact.first) < 1e-6 + 3 * distance(plain.first, exact.first));
-    CHECK(distance(found.second, exact.second) < 0.03);
+    CHECK(distance(found.second, exact.second) < most_by_kinks);
     best = std::min(best, distance(found.second, exact.second));
     worst_plain = std::max(worst_plain, distance(plain.second, exact.second));
     if (k > 4) continue;

@@ -985,7 +985,7 @@ class CaseDataset {
         if (facts.sample_bytes == 0) facts.sample_bytes = bytes;
         if (is_full || one.starts.empty()) continue;
         // What is on its way counts as well where it can be foreseen that not all will be kept.
-        const bool is_foreseen_to_fit = bytes * kept.size() * cases_.size() <= options_.cache_bytes;
+        const bool is_foreseen_to_fit = !is_tight && bytes <= options_.cache_bytes / kept.size() / cases_.size();
         const std::size_t room =
             options_.cache_bytes - (is_foreseen_to_fit ? 0 : in_flight(facts.volume_bytes, facts.sample_bytes));
         if (ready_bytes.fetch_add(bytes) + bytes > room) {

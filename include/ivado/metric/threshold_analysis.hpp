@@ -217,19 +217,22 @@ class ThresholdHistogram {
   }
 #endif
   [[gnu::always_inline]] void add_blocks_of(const float* prediction, const float* truth, std::int64_t n) noexcept {
-    for (std::int64_t i = 0; i < n; i += static_cast<std::int64_t>(block)) add_block(prediction + i, truth + i);
+    for (std::int64_t i = 0; i < n; i += static_cast<std::int64_t>(block)) {
+#if defined(__GNUC__)
+      // Memory of a later block is on its way while this one is counted.
+      if (const std::int64_t later = i + static_cast<std::int64_t>(8 * block); later < n)
+        for (std::int64_t k = later; k < later + static_cast<std::int64_t>(block); k += 16) {
+          __builtin_prefetch(prediction + k);
+          __builtin_prefetch(truth + k);
+        }
+#endif
+      add_block(prediction + i, truth + i);
+    }
   }
 
   /// Counts `block` voxels. The loops over voxels have comparisons alone and no branch: compilers vectorise them.
   [[gnu::always_inline]] void add_block(const float* prediction, const float* truth) noexcept {
     const float lowest = grid_->lowest();
-#if defined(__GNUC__)
-    // Memory for the blocks to come is on its way while this one is counted; the addresses are never read here.
-    for (std::size_t i = 0; i < block; i += 16) {
-      __builtin_prefetch(prediction + i + 8 * block);
-      __builtin_prefetch(truth + i + 8 * block);
-    }
-#endif
     std::int32_t reached = 0;
     std::int32_t positives = 0;
     std::int32_t nans = 0;
@@ -328,21 +331,21 @@ class ThresholdHistogram {
 }
 
 /// Into how many steps the distance of thresholds is divided for the receiver operating characteristic, so that they
-/// are `roc_increment` or less: the smallest such number with which the finer thresholds hold the given ones exactly.
+/// are `roc_increment` or less: the smallest such number with which the finer thresholds hold the given ones exactly. At
+/// the latest that is a power of two, by which the division is exact.
 [[nodiscard]] inline std::size_t roc_steps(double increment) {
   constexpr double roc_increment = 0.01;
   const std::vector<double> thresholds = analysis_thresholds(increment);
   const auto least = static_cast<std::size_t>(std::max(1.0, std::ceil(increment / roc_increment - 1e-9)));
   for (std::size_t steps = least; steps < 2 * least; ++steps) {
     const double finer = increment / static_cast<double>(steps);
-    if (finer < least_threshold_increment) break;
     const std::vector<double> between = analysis_thresholds(finer);
     bool same = between.size() >= steps * thresholds.size();
     for (std::size_t k = 0; same && k < thresholds.size(); ++k)
       same = least_float_from(between[steps * (k + 1) - 1]) == least_float_from(thresholds[k]);
     if (same) return steps;
   }
-  return 1;
+  throw internal_error("dividing the increment of the threshold analysis", "no number of steps is exact");
 }
 
 /// Mean and squared deviations of numbers that come one after the other (Welford 1962); NaN is left out.
@@ -472,7 +475,7 @@ struct ThresholdResult {
 ///   for (const auto& volume : volumes) analysis.add(volume.prediction.view(), volume.truth.view());
 ///   const double thr = analysis.result().pooled.optimum;
 ///
-/// @note memory: numbers of thresholds (100 where there are fewer, for the ROC) × (classes + 1), whatever the number
+/// @note memory: numbers of thresholds (100 to 200 where there are fewer, for the ROC) × (classes + 1), whatever the number
 /// of volumes. Not thread-safe.
 class ThresholdAnalysis {
  public:

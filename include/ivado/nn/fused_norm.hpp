@@ -18,10 +18,24 @@ namespace ivado::nn {
 
 /// What is done to each value around its norm. A slope is that of the activation for negative values: 0 is ReLU, 1 none.
 struct NormPass {
-  double before = 1;
-  double after = 1;
-  double epsilon = 1e-5;
+  double before = 1;         ///< slope of the activation before the norm
+  double after = 1;          ///< slope of the one behind it
+  double epsilon = 1e-5;     ///< added to the variance
   bool each_sample = false;  ///< statistics of each sample by itself (instance norm) instead of the batch
+};
+
+/// What stands beside the values of a norm.
+struct NormTensors {
+  at::Tensor weight;   ///< [C], or undefined: 1
+  at::Tensor bias;     ///< [C], or undefined: 0
+  at::Tensor factors;  ///< [N, C]: dropout of whole channels behind it all, or undefined
+};
+
+/// The result, and mean and inverse deviation of each group [2, groups] that it was computed with.
+struct NormResult {
+  at::Tensor value;
+  at::Tensor used;
+  at::Tensor variance;  ///< [groups], biased; undefined where the statistics were given
 };
 
 namespace detail {
@@ -42,10 +56,10 @@ struct GroupMoments {
   }
 };
 
-constexpr std::int64_t norm_piece = 1024;  // of values that stay in the first cache between two looks at them
-constexpr std::int64_t small_plane = 256;  // up to here the planes of a group are put side by side
+inline constexpr std::int64_t norm_piece = 1024;  // of values that stay in the first cache between two looks at them
+inline constexpr std::int64_t small_plane = 256;  // up to here the planes of a group are put side by side
 
-/// Planes [N, C, elements] of a dense tensor, in groups that share statistics: a channel of all samples, or of each.
+/// Planes [N, C, elements] of a contiguous tensor, in groups that share statistics: a channel of all samples, or of each.
 struct NormPlanes {
   std::int64_t samples;
   std::int64_t channels;
@@ -121,7 +135,7 @@ class NormGroup {
   bool aside_;
 };
 
-/// A piece of values and what is done to it, with the numbers of its group.
+/// What is done to a piece of values: the numbers of its group.
 struct NormNumbers {
   float before = 1;
   float after = 1;
@@ -168,9 +182,11 @@ struct NormLoops {
   /// x becomes the normalised value, g the gradient behind the norm.
   template <class T>
   [[gnu::always_inline]] static void to_norm(T& x, T& g, const NormNumbers& n) noexcept {
+    const float gain = n.gamma * n.inverse;
     activate(x, n.before);
-    x = (x - n.mean) * n.inverse;
-    const T behind = x * n.gamma + n.beta;
+    x = x - n.mean;
+    const T behind = x * gain + n.beta;  // as in `to_result`: on the same side of the kink
+    x = x * n.inverse;
     g = g * n.factor;
     times_slope(g, behind, n.after);
   }
@@ -401,38 +417,25 @@ void for_each_piece(std::int64_t offset, std::int64_t elements, const Work& work
   return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
 }
 
-/// What stands beside the values of a norm.
-struct NormTensors {
-  at::Tensor weight;   ///< [C], or undefined: 1
-  at::Tensor bias;     ///< [C], or undefined: 0
-  at::Tensor factors;  ///< [N, C]: dropout of whole channels behind it all, or undefined
+/// The numbers of a channel.
+[[nodiscard]] inline NormNumbers numbers_at(const NormTensors& tensors, std::int64_t channel, const NormPass& pass,
+                                            float mean, float inverse) {
+  const float* const w = numbers_of(tensors.weight);
+  const float* const b = numbers_of(tensors.bias);
+  return {static_cast<float>(pass.before),  static_cast<float>(pass.after),   mean, inverse,
+          w != nullptr ? w[channel] : 1.0F, b != nullptr ? b[channel] : 0.0F, 1};
+}
 
-  /// The numbers of a channel.
-  [[nodiscard]] NormNumbers at(std::int64_t channel, const NormPass& pass, float mean, float inverse) const {
-    const float* const w = numbers_of(weight);
-    const float* const b = numbers_of(bias);
-    return {static_cast<float>(pass.before),  static_cast<float>(pass.after),   mean, inverse,
-            w != nullptr ? w[channel] : 1.0F, b != nullptr ? b[channel] : 0.0F, 1};
-  }
-  /// Calls `work(offset, count, numbers)` for the pieces of a group.
-  template <class Work>
-  void for_each_piece(const NormGroup& part, NormNumbers numbers, const Work& work) const {
-    const float* const f = numbers_of(factors);
-    const NormPlanes& planes = part.planes();
-    planes.for_each(part.group(), [&](std::int64_t offset, std::int64_t channel, std::int64_t n) {
-      numbers.factor = f != nullptr ? f[n * planes.channels + channel] : 1.0F;
-      detail::for_each_piece(offset, planes.elements,
-                             [&](std::int64_t at, std::int64_t count) { work(at, count, numbers); });
-    });
-  }
-};
-
-/// The result, and mean and inverse deviation of each group [2, groups] that it was computed with.
-struct NormResult {
-  at::Tensor value;
-  at::Tensor used;
-  at::Tensor variance;  ///< [groups], biased; undefined where the statistics were given
-};
+/// Calls `work(offset, count, numbers)` for the pieces of a group.
+template <class Work>
+void for_each_piece(const NormTensors& tensors, const NormGroup& part, NormNumbers numbers, const Work& work) {
+  const float* const f = numbers_of(tensors.factors);
+  const NormPlanes& planes = part.planes();
+  planes.for_each(part.group(), [&](std::int64_t offset, std::int64_t channel, std::int64_t n) {
+    numbers.factor = f != nullptr ? f[n * planes.channels + channel] : 1.0F;
+    for_each_piece(offset, planes.elements, [&](std::int64_t at, std::int64_t count) { work(at, count, numbers); });
+  });
+}
 
 /// @param x      [N, C, spatial…], dense
 /// @param given  mean and inverse deviation [2, C] that count instead of those of the values, or undefined
@@ -463,8 +466,8 @@ struct NormResult {
       inverse[group] = static_cast<float>(1 / std::sqrt(variance + pass.epsilon));
       variances[group] = static_cast<float>(variance);
     }
-    const NormNumbers numbers = tensors.at(group % planes.channels, pass, means[group], inverse[group]);
-    tensors.for_each_piece(part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
+    const NormNumbers numbers = numbers_at(tensors, group % planes.channels, pass, means[group], inverse[group]);
+    for_each_piece(tensors, part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
       run.apply(in + at, out + at, count, here);
     });
     part.finish(out, to);
@@ -499,10 +502,10 @@ struct NormResult {
     const float* const in = part.read(from, room_x);
     const float* const above_in = part.read(gradient, room_gradient);
     float* const result = part.write(out, room_x);  // the same memory where values are put aside: each is read before
-    const NormNumbers numbers = tensors.at(group % planes.channels, pass, means[group], inverse[group]);
+    const NormNumbers numbers = numbers_at(tensors, group % planes.channels, pass, means[group], inverse[group]);
     double d = 0;
     double product = 0;
-    tensors.for_each_piece(part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
+    for_each_piece(tensors, part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
       const NormSums found = run.sums(in + at, above_in + at, count, here);
       d += found.first;
       product += found.second;
@@ -512,7 +515,7 @@ struct NormResult {
     const auto count_all = static_cast<double>(planes.count());
     const float mean_d = is_given ? 0.0F : static_cast<float>(d / count_all);
     const float mean_product = is_given ? 0.0F : static_cast<float>(product / count_all);
-    tensors.for_each_piece(part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
+    for_each_piece(tensors, part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
       run.back(in + at, above_in + at, result + at, count, here, mean_d, mean_product);
     });
     part.finish(result, out);
@@ -545,6 +548,7 @@ struct FusedNormFunction : torch::autograd::Function<FusedNormFunction> {
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), "a fused norm has no second derivative; use LibTorchBackend for it");
     const auto saved = context->get_saved_variables();
     auto& data = context->saved_data;
     const NormPass pass{data["before"].toDouble(), data["after"].toDouble(), data["epsilon"].toDouble(),
@@ -557,7 +561,7 @@ struct FusedNormFunction : torch::autograd::Function<FusedNormFunction> {
 
 }  // namespace detail
 
-/// Whether `fused_norm` can compute it: float32 on the processor, dense with the last axis innermost.
+/// Whether `fused_norm` can compute it: float32 on the processor, contiguous, [N, C, spatial…] with a value.
 [[nodiscard]] inline bool can_fuse_norm(const at::Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && x.dim() > 2 && x.numel() > 0 && x.is_contiguous();
 }
@@ -569,11 +573,13 @@ struct FusedNormFunction : torch::autograd::Function<FusedNormFunction> {
 /// arXiv:1607.08022), or given. Partial ones are joined as Chan, Golub and LeVeque 1983 do.
 ///
 /// @param x        [N, C, spatial…], of which `can_fuse_norm` is true
-/// @param tensors  γ, β and f
+/// @param tensors  γ, β and f, float32 and contiguous
 /// @param given    μ and 1/√(σ² + ε) as [2, C], or undefined
 /// @return value with its gradients; mean and inverse deviation; variance
-[[nodiscard]] inline detail::NormResult fused_norm(const at::Tensor& x, const detail::NormTensors& tensors,
-                                                   const at::Tensor& given, const NormPass& pass) {
+/// @note once differentiable: asking for gradients of gradients throws. Where a value is infinite, 0 times it makes NaN,
+///       also where LibTorch's ReLU makes 0.
+[[nodiscard]] inline NormResult fused_norm(const at::Tensor& x, const NormTensors& tensors, const at::Tensor& given,
+                                           const NormPass& pass) {
   const auto learns = [](const at::Tensor& one) { return one.defined() && one.requires_grad(); };
   if (!at::GradMode::is_enabled() || !(learns(x) || learns(tensors.weight) || learns(tensors.bias)))
     return detail::norm_forward(x, tensors, given, pass);

@@ -20,7 +20,7 @@ namespace ivado::nn {
 ///
 /// Requirements: a type `Value`, and `Value apply(const op::X&, std::span<const Value> inputs)` for each operation.
 /// Law: for the same parameters every interpreter computes the same function as `TorchInterpreter` (up to rounding).
-/// Models: TorchInterpreter (LibTorch, with gradients), graph::Recorder (records a graph).
+/// Models: TorchInterpreter (LibTorch), graph::Recorder (records a graph). Optional: `normalize`, see `NormStep`.
 template <class On>
 concept Interpreter = requires(On& on, const op::Convolution& convolution, const op::Concat& concat,
                                std::span<const typename On::Value> inputs) {
@@ -179,8 +179,8 @@ using NormOperation = std::variant<op::BatchNorm, op::InstanceNorm>;
 /// given the step instead of its operations.
 struct NormStep {
   NormOperation norm;
-  std::optional<Activation> before{};
-  std::optional<Activation> after{};
+  std::optional<Activation> before{};    ///< the norm
+  std::optional<Activation> after{};     ///< it
   const op::Dropout* dropout = nullptr;  ///< behind it all; none where null
 
   template <Interpreter On>

@@ -441,7 +441,7 @@ class OneDnnInterpreter : public TorchInterpreter {
   template <class Norm>
   [[nodiscard]] Value normalize(const NormStep& step, const Norm& norm, const Value& x) const {
     constexpr bool is_batch = std::is_same_v<Norm, op::BatchNorm>;
-    detail::NormTensors tensors{optional(norm.weight), optional(norm.bias), {}};
+    NormTensors tensors{optional(norm.weight), optional(norm.bias), {}};
     if (tensors.weight.defined() && tensors.weight.scalar_type() != at::kFloat) return step.one_by_one(*this, x);
     NormPass pass;
     if (step.before) pass.before = step.before->slope;
@@ -449,8 +449,9 @@ class OneDnnInterpreter : public TorchInterpreter {
     pass.epsilon = norm.epsilon;
     pass.each_sample = !is_batch;
     if (step.dropout != nullptr) {
-      const bool learns = at::GradMode::is_enabled() &&
-                          (x.requires_grad() || (tensors.weight.defined() && tensors.weight.requires_grad()));
+      const auto learns_one = [](const Value& one) { return one.defined() && one.requires_grad(); };
+      const bool learns =
+          at::GradMode::is_enabled() && (learns_one(x) || learns_one(tensors.weight) || learns_one(tensors.bias));
       tensors.factors = dropout_factors(*step.dropout, {x.size(0), x.size(1)}, learns);
     }
     if constexpr (is_batch) {
@@ -459,7 +460,7 @@ class OneDnnInterpreter : public TorchInterpreter {
       if (!uses_batch_statistics(norm))
         return fused_norm(x, tensors, at::stack({mean, (variance + norm.epsilon).rsqrt()}), pass).value;
       const auto count = static_cast<double>(x.numel() / x.size(1));
-      const detail::NormResult result = fused_norm(x, tensors, {}, pass);
+      const NormResult result = fused_norm(x, tensors, {}, pass);
       tensor(norm.batches).add_(1);
       mean.mul_(1 - norm.momentum).add_(result.used[0], norm.momentum);
       variance.mul_(1 - norm.momentum).add_(result.variance, norm.momentum * count / (count - 1));

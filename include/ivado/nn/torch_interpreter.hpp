@@ -133,7 +133,7 @@ class TorchInterpreter {
   [[nodiscard]] at::Tensor& tensor(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] at::Tensor optional(ParameterId id) const { return id == no_parameter ? at::Tensor() : tensor(id); }
   [[nodiscard]] at::ScalarType convolution_type() const noexcept { return convolution_type_; }
-  /// A norm uses and changes its running statistics, or those of the batch.
+  /// True if a norm uses the statistics of the batch and updates the running ones; else it uses those, unchanged.
   [[nodiscard]] bool uses_batch_statistics(const op::BatchNorm& op) const {
     return training_ && !(has_frozen_ && !tensor(op.weight).requires_grad());
   }
