@@ -63,7 +63,7 @@ TEST_CASE("the plot of a threshold analysis shows its curves and marks the optim
   const auto scores = points(svg, "#d4720b", 0);
   REQUIRE(scores.size() == 19);
   const auto roc = points(svg, "#d4720b", 1);
-  REQUIRE(roc.size() == 21);
+  REQUIRE(roc.size() == 101);  // thresholds 0.01 apart whatever the increment, and both ends
   CHECK(roc.front() == std::pair<double, double>{510, 364});  // (0, 0) is left and below
   CHECK(roc.back() == std::pair<double, double>{830, 44});
   for (std::size_t i = 1; i < roc.size(); ++i) CHECK(roc[i].first >= roc[i - 1].first);
