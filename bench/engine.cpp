@@ -73,7 +73,7 @@ class OnnxRuntime {
     const std::string command = "node '" IVADO_SOURCE_DIR "/bench/onnx_runtime.cjs' '" + modules + "' '" + folder +
                                 "/m.onnx' " + std::to_string(threads) + " " + extents + " < '" + lines + "'";
     answers_ = ::popen(command.c_str(), "r");
-    asks_ = std::fopen(lines.c_str(), "w");
+    asks_ = std::fopen(lines.c_str(), "we");  // not held open by the processes started later: it would never end
     std::array<char, 16> ready{};
     if (answers_ == nullptr || asks_ == nullptr || std::fgets(ready.data(), ready.size(), answers_) == nullptr)
       throw ivado::internal_error("starting ONNX Runtime with " + command, "it does not answer");
