@@ -137,13 +137,13 @@ class NormGroup {
 
 /// What is done to a piece of values: the numbers of its group.
 struct NormNumbers {
-  float before = 1;
-  float after = 1;
-  float mean = 0;
-  float inverse = 1;
-  float gamma = 1;
-  float beta = 0;
-  float factor = 1;
+  float before = 1;   ///< slope of the activation in front of the norm
+  float after = 1;    ///< slope of the one behind it
+  float mean = 0;     ///< μ
+  float inverse = 1;  ///< 1/√(σ² + ε)
+  float gamma = 1;    ///< γ of the channel
+  float beta = 0;     ///< β of the channel
+  float factor = 1;   ///< of a dropout: 0 or 1/(1 - rate)
 };
 
 /// What the loops below compute for one piece.

@@ -179,8 +179,8 @@ using NormOperation = std::variant<op::BatchNorm, op::InstanceNorm>;
 /// given the step instead of its operations.
 struct NormStep {
   NormOperation norm;
-  std::optional<Activation> before{};    ///< the norm
-  std::optional<Activation> after{};     ///< it
+  std::optional<Activation> before{};    ///< in front of the norm; none where empty
+  std::optional<Activation> after{};     ///< behind the norm; none where empty
   const op::Dropout* dropout = nullptr;  ///< behind it all; none where null
 
   template <Interpreter On>
