@@ -82,6 +82,11 @@ class Rng {
       fill_blocks(values);
     for (; n > 0; --n) *values++ = uniform_float();
   }
+  /// Goes on behind the first 4 × `blocks` draws of the key: so several threads can share out one long row of draws.
+  constexpr void go_to_block(std::uint32_t blocks) noexcept {
+    next_block_ = blocks;
+    used_ = 4;
+  }
   /// True with the given probability.
   [[nodiscard]] constexpr bool bernoulli(double probability) noexcept { return uniform() < probability; }
   /// Uniform in 0 … n-1 without bias (rejection); 0 for n of 0 or 1.

@@ -70,6 +70,20 @@ TEST_CASE("Filling an array draws what single calls do, from any place of the se
   }
 }
 
+TEST_CASE("A row of draws can be shared out by its blocks of four", "[unit]") {
+  const RandomKey key{1, 2, 3, 4};
+  std::vector<float> whole(1000);
+  Rng(key).fill_uniform(whole.data(), 1000);
+  for (const std::uint32_t block : {0U, 1U, 32U, 131U, 249U}) {
+    Rng rng(key);
+    (void)rng.bits();
+    rng.go_to_block(block);
+    std::vector<float> part(1000 - 4 * block);
+    rng.fill_uniform(part.data(), static_cast<std::int64_t>(part.size()));
+    CHECK(std::equal(part.begin(), part.end(), whole.begin() + 4 * block));
+  }
+}
+
 TEST_CASE("Edges of the draws", "[unit]") {
   Rng rng(RandomKey{1, 0, 0, 0});
   CHECK(rng.below(0) == 0);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "../nn/parameter.hpp"
 #include "../nn/weights.hpp"
 #include "primitives.hpp"
+#include "winograd.hpp"
 
 namespace ivado::engine {
 
@@ -89,11 +91,7 @@ class Parameters {
     const nn::ParameterId norm_id = norm == nullptr ? nn::no_parameter : norm->weight;
     for (const auto& one : packed_)
       if (one.weight == weight && one.norm == norm_id && one.values.get_desc() == wanted) return one.values;
-    std::vector<float> values((*this)[weight].begin(), (*this)[weight].end());
-    if (norm != nullptr) {
-      const NormFactors by = factors(*norm);
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] *= by.scale[i / out_stride % out];
-    }
+    std::vector<float> values = folded(weight, norm, out_stride, out);
     dnnl::memory from(stored, processor(), values.data());
     dnnl::memory to(wanted, processor());
     dnnl::stream stream(processor());
@@ -103,7 +101,41 @@ class Parameters {
     return to;
   }
 
+  /// The weights of a convolution as `winograd_convolve` wants them, with a batch norm behind it folded in; shared like those
+  /// of `packed`.
+  /// @param shape  of which the channels and the taps matter; its channels are whole lanes
+  [[nodiscard]] std::shared_ptr<const LineBuffer> winograd(const nn::op::Convolution& op, const nn::op::BatchNorm* norm,
+                                                           const WinogradShape& shape, std::int64_t lanes) {
+    const nn::ParameterId norm_id = norm == nullptr ? nn::no_parameter : norm->weight;
+    for (const auto& one : winograd_)
+      if (one.weight == op.weight && one.norm == norm_id && one.lanes == lanes) return one.values;
+    const std::int64_t of_in = 9 * shape.taps;
+    const std::vector<float> values =
+        folded(op.weight, norm, static_cast<std::size_t>(of_in * op.in), static_cast<std::size_t>(op.out));
+    const WeightView<const float> view{values.data(), of_in * op.in, of_in, 9, 3, 1};
+    const auto packed = std::make_shared<LineBuffer>();
+    winograd_pack(shape, lanes, view, op.in, op.out, *packed);
+    winograd_.push_back({op.weight, norm_id, lanes, packed});
+    return winograd_.back().values;
+  }
+
  private:
+  /// A weight times the factors of the norm behind it.
+  [[nodiscard]] std::vector<float> folded(nn::ParameterId weight, const nn::op::BatchNorm* norm, std::size_t out_stride,
+                                          std::size_t out) const {
+    std::vector<float> values((*this)[weight].begin(), (*this)[weight].end());
+    if (norm == nullptr) return values;
+    const NormFactors by = factors(*norm);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= by.scale[i / out_stride % out];
+    return values;
+  }
+
+  struct WinogradWeights {
+    nn::ParameterId weight;
+    nn::ParameterId norm;
+    std::int64_t lanes;
+    std::shared_ptr<const LineBuffer> values;
+  };
   struct Packed {
     nn::ParameterId weight;
     nn::ParameterId norm;
@@ -112,6 +144,7 @@ class Parameters {
 
   std::vector<std::vector<float>> tensors_;
   std::vector<Packed> packed_;
+  std::vector<WinogradWeights> winograd_;
 };
 
 }  // namespace ivado::engine

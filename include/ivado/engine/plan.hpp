@@ -23,6 +23,7 @@
 #include "parallel.hpp"
 #include "parameters.hpp"
 #include "primitives.hpp"
+#include "winograd.hpp"
 
 namespace ivado::engine {
 
@@ -284,12 +285,99 @@ class Plan {
   void lower(const Step&, const nn::op::Dropout&) {}
 
   void lower(const Step& step, const nn::op::Convolution& op) {
+    if (const auto fast = winograd_shape(step, op)) return lower_winograd(step, op, *fast);
     const auto axes = static_cast<std::size_t>(op.dimension);
     const Window window(axes, op.kernel, op.stride, op.padding);
     dnnl::memory::dims shape{op.out, op.in};
     shape.insert(shape.end(), window.kernel.begin(), window.kernel.end());
     const auto of_out = static_cast<std::size_t>(parameters_[op.weight].size()) / static_cast<std::size_t>(op.out);
     convolve<dnnl::convolution_forward>(step, op.weight, op.bias, shape, strides_of(shape), of_out, window);
+  }
+  /// The convolution for Winograd's algorithm, where that is possible and pays.
+  [[nodiscard]] std::optional<WinogradShape> winograd_shape(const Step& step, const nn::op::Convolution& op) const {
+    const std::int64_t lanes = native_block();
+    const bool fits = precision_ == Precision::float32 && op.kernel == 3 && op.stride == 1 && op.padding <= 2 &&
+                      op.in >= lanes && op.out >= lanes && has_winograd(lanes);
+    if (!fits) return std::nullopt;
+    const Layout from{value(step.inputs[0]).layout.shape, lanes};
+    const Layout to{node(step.output).shape, lanes};
+    const int rank = from.shape.rank();
+    const WinogradShape shape{.samples = from.samples(),
+                              .in = from.padded_channels(),
+                              .out = to.padded_channels(),
+                              .depth = rank == 5 ? from.shape[2] : 1,
+                              .height = from.shape[rank - 2],
+                              .width = from.shape[rank - 1],
+                              .taps = rank == 5 ? 3 : 1,
+                              .padding = op.padding};
+    return is_winograd_faster(shape, false) ? std::optional(shape) : std::nullopt;
+  }
+  template <class T>
+  [[nodiscard]] static LaneView<T> lanes_of(T* data, const Layout& layout) {
+    const int rank = layout.shape.rank();
+    const std::int64_t row = layout.shape[rank - 1] * layout.block;
+    return {data, layout.sample_stride(), layout.shape[rank - 2] * row,
+            row,  layout.block,           layout.voxels() * layout.block};
+  }
+  void lower_winograd(const Step& step, const nn::op::Convolution& op, const WinogradShape& shape) {
+    const std::int64_t lanes = native_block();
+    const nn::op::BatchNorm* const norm = step.folded ? &*step.folded : nullptr;
+    const Value x = input(step, 0, lanes);
+    const auto padded = [&](std::vector<float> values) {
+      if (!values.empty()) values.resize(static_cast<std::size_t>(shape.out), 0);
+      return values;
+    };
+    // What follows, as far as it can be done at once; the numbers and addends that its steps refer to are put in their places below.
+    struct Follower {
+      WinogradFinish::Step step;
+      NormFactors factors{};
+      std::optional<Value> addend{};
+    };
+    std::vector<Follower> followers;
+    const bool at_once = std::none_of(step.extras.begin(), step.extras.end(), [](const Extra& extra) {
+      const auto* activation = std::get_if<Activation>(&extra);
+      return activation != nullptr && activation->kind == Activation::Kind::sigmoid;
+    });
+    for (const auto& extra : step.extras) {
+      if (!at_once) break;
+      if (const auto* activation = std::get_if<Activation>(&extra)) {
+        followers.push_back({{.kind = WinogradFinish::Kind::leaky, .slope = activation->slope}});
+      } else if (const auto* behind = std::get_if<nn::op::BatchNorm>(&extra)) {
+        const NormFactors by = parameters_.factors(*behind);
+        followers.push_back({{.kind = WinogradFinish::Kind::affine}, {padded(by.scale), padded(by.shift)}});
+      } else {
+        const Value addend = with_block(step, value(std::get<AddValue>(extra).value), lanes);
+        touch(addend);
+        followers.push_back({{.kind = WinogradFinish::Kind::add}, {}, addend});
+      }
+    }
+    const bool direct = block_for(step, lanes) == lanes;
+    Value to = direct ? new_output(step, lanes) : new_value({node(step.output).shape, lanes});
+    touch(x);
+    touch(to);
+    add_kernel(step,
+               std::string("winograd") + (norm != nullptr ? " with the norm in its weights" : "") +
+                   (followers.empty() ? "" : " and " + std::to_string(followers.size()) + " more"),
+               [this, x, to, shape, lanes, weights = parameters_.winograd(op, norm, shape, lanes),
+                bias = padded(parameters_.bias(op.bias, norm)), followers = std::move(followers)] {
+                 WinogradFinish finish{.bias = bias.empty() ? nullptr : bias.data()};
+                 for (const auto& follower : followers) {
+                   finish.steps.push_back(follower.step);
+                   finish.steps.back().scale = follower.factors.scale.data();
+                   finish.steps.back().shift = follower.factors.shift.data();
+                   if (follower.addend)
+                     finish.steps.back().addend = lanes_of(data(*follower.addend), follower.addend->layout);
+                 }
+                 winograd_convolve(shape, lanes, lanes_of<const float>(data(x), x.layout), *weights, finish,
+                                   lanes_of(data(to), to.layout));
+               });
+    if (!at_once) apply_extras(step, to);
+    if (!direct) {
+      const Value moved = new_output(step, lanes);
+      copy_to(step, to, moved);
+      to = moved;
+    }
+    set_output(step, to);
   }
   void lower(const Step& step, const nn::op::TransposedConvolution& op) {
     const auto axes = static_cast<std::size_t>(op.dimension);

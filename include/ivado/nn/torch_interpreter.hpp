@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -143,10 +144,18 @@ class TorchInterpreter {
     const bool works = samples_dropout_ || (training_ && !(has_frozen_ && !is_trained));
     if (!works || op.rate == 0) return {};
     Value factors = at::empty(shape, at::kFloat);
-    Rng rng(dropout_.with_stream(stream_dropout + static_cast<std::uint32_t>(op.place) * 256U));
-    const auto kept = op.rate < 1 ? static_cast<float>(1 / (1 - op.rate)) : 0.0F;
-    auto* values = factors.data_ptr<float>();
-    for (std::int64_t i = 0; i < factors.numel(); ++i) values[i] = rng.bernoulli(op.rate) ? 0.0F : kept;
+    const RandomKey key = dropout_.with_stream(stream_dropout + static_cast<std::uint32_t>(op.place) * 256U);
+    const auto rate = static_cast<float>(op.rate);
+    const float kept = op.rate < 1 ? static_cast<float>(1 / (1 - op.rate)) : 0.0F;
+    auto* const values = factors.data_ptr<float>();
+    constexpr std::int64_t piece = 4096;  // the same draws for any number of threads
+    at::parallel_for(0, (factors.numel() + piece - 1) / piece, 4, [&](std::int64_t begin, std::int64_t end) {
+      Rng rng(key);
+      rng.go_to_block(static_cast<std::uint32_t>(begin * piece / 4));
+      const std::int64_t last = std::min(end * piece, factors.numel());
+      rng.fill_uniform(values + begin * piece, last - begin * piece);
+      for (std::int64_t i = begin * piece; i < last; ++i) values[i] = values[i] < rate ? 0.0F : kept;
+    });
     return factors;
   }
 

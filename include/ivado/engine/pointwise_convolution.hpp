@@ -1,0 +1,224 @@
+// Convolutions with kernels of one voxel on plain values, which are matrix products, and their gradients, for processors with AVX2.
+// oneDNN's kernels for them want blocks of channels, and bringing plain values there and back costs as much as it saves. No
+// oneDNN, no LibTorch.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "parallel.hpp"
+#include "winograd.hpp"
+
+namespace ivado::engine {
+
+/// A convolution of stride 1 with kernels of one voxel; values are [samples, channels, voxels].
+struct PointwiseShape {
+  std::int64_t samples = 1;
+  std::int64_t in = 0;   ///< channels, a multiple of 8
+  std::int64_t out = 0;  ///< channels, a multiple of 8
+  std::int64_t voxels = 0;
+};
+
+namespace detail {
+
+template <int Lanes>
+struct PointwiseLoops {
+  using Loops = WinogradLoops<Lanes>;
+  using Vector = typename Loops::Vector;
+  static constexpr std::int64_t panel = 2 * Lanes;  ///< voxels
+
+  /// y[out × voxels] = w[out × in] · x[in × voxels] (+ bias), for some panels of voxels of all samples.
+  /// @param scratch  (in + out) · panel floats for each of the panels
+  [[gnu::always_inline]] static inline void convolve(const PointwiseShape& s, const float* x, const float* w,
+                                                     const float* bias, float* y, std::int64_t first,
+                                                     std::int64_t count, float* scratch) {
+    const std::int64_t per_sample = (s.voxels + panel - 1) / panel;
+    for (std::int64_t p = 0; p < count; ++p) {
+      const std::int64_t n = (first + p) / per_sample;
+      const std::int64_t v = (first + p) % per_sample * panel;
+      const float* from = x + n * s.in * s.voxels + v;
+      float* to = scratch + p * s.in * panel;
+      if (v + panel <= s.voxels)
+        for (std::int64_t i = 0; i < s.in; ++i, from += s.voxels, to += panel)
+          for (std::int64_t half = 0; half < panel; half += Lanes) {
+            Vector values;
+            Loops::load(values, from + half);
+            Loops::store(to + half, values);
+          }
+      else
+        for (std::int64_t i = 0; i < s.in; ++i, from += s.voxels, to += panel) {
+          std::fill_n(to, panel, 0.0F);
+          std::copy_n(from, s.voxels - v, to);
+        }
+    }
+    constexpr int most = Lanes == 16 ? 12 : 6;
+    std::int64_t out = 0;
+    for (; out + most <= s.out; out += most) convolve_rows<most>(s, w, bias, y, first, count, scratch, out);
+    for (; out + 4 <= s.out; out += 4) convolve_rows<4>(s, w, bias, y, first, count, scratch, out);
+    for (; out < s.out; out += 2) convolve_rows<2>(s, w, bias, y, first, count, scratch, out);
+  }
+
+  /// Rows [first, first + count) of all samples' voxels, [row][channel].
+  [[gnu::always_inline]] static inline void transpose(std::int64_t channels, std::int64_t voxels, const float* x,
+                                                      std::int64_t first, std::int64_t count, float* to) {
+    for (std::int64_t row = first; row < first + count;) {
+      const std::int64_t n = row / voxels;
+      const std::int64_t v = row % voxels;
+      const std::int64_t here = std::min<std::int64_t>({4, voxels - v, first + count - row});
+      const float* from = x + n * channels * voxels + v;
+      for (std::int64_t c = 0; c < channels; c += Lanes, from += Lanes * voxels) {
+        Vector columns[4];
+        Loops::template load_row<true>(columns, from, 1, voxels, 0, here);
+        for (std::int64_t k = 0; k < here; ++k) Loops::store(to + (row - first + k) * channels + c, columns[k]);
+      }
+      row += here;
+    }
+  }
+  /// to[in × out], for inputs [begin, end), += Σ over rows of x[row × in]ᵀ · d[row × out].
+  [[gnu::always_inline]] static inline void add_products(const PointwiseShape& s, const float* x, const float* d,
+                                                         std::int64_t count, std::int64_t begin, std::int64_t end,
+                                                         float* to) {
+    constexpr std::int64_t at_once = 48;
+    constexpr int most = Lanes == 16 ? 8 : 6;
+    for (std::int64_t row = 0; row < count; row += at_once, x += at_once * s.in, d += at_once * s.out) {
+      const std::int64_t here = std::min(at_once, count - row);
+      std::int64_t out = 0;
+      for (; out + panel <= s.out; out += panel) {
+        std::int64_t in = begin;
+        for (; in + most <= end; in += most)
+          Loops::template add_product<most, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+        for (; in < end; in += 2)
+          Loops::template add_product<2, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+      }
+      for (; out < s.out; out += Lanes)
+        for (std::int64_t in = begin; in < end; in += 8)
+          Loops::template add_product<8, 1>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+    }
+  }
+
+ private:
+  template <int R>
+  [[gnu::always_inline]] static inline void convolve_rows(const PointwiseShape& s, const float* w, const float* bias,
+                                                          float* y, std::int64_t first, std::int64_t count,
+                                                          const float* panels, std::int64_t out) {
+    const std::int64_t per_sample = (s.voxels + panel - 1) / panel;
+    const float* const a = w + out * s.in;
+    for (std::int64_t p = 0; p < count; ++p) {
+      const std::int64_t n = (first + p) / per_sample;
+      const std::int64_t v = (first + p) % per_sample * panel;
+      const std::int64_t width = std::min(panel, s.voxels - v);
+      const float* const b = panels + p * s.in * panel;
+      float* const to = y + (n * s.out + out) * s.voxels + v;
+      float own[R * panel];
+      const bool is_whole = width == panel;
+      Loops::template product<R, 2>(1, &a, &b, s.in, s.in, is_whole ? to : own, is_whole ? s.voxels : panel);
+      if (!is_whole)
+        for (std::int64_t r = 0; r < R; ++r) std::copy_n(own + r * panel, width, to + r * s.voxels);
+      if (bias != nullptr)
+        for (std::int64_t r = 0; r < R; ++r)
+          for (std::int64_t k = 0; k < width; ++k) to[r * s.voxels + k] += bias[out + r];
+    }
+  }
+};
+
+struct PointwiseKernels {
+  std::int64_t lanes = 0;
+  void (*convolve)(const PointwiseShape&, const float*, const float*, const float*, float*, std::int64_t, std::int64_t,
+                   float*);
+  void (*transpose)(std::int64_t, std::int64_t, const float*, std::int64_t, std::int64_t, float*);
+  void (*add_products)(const PointwiseShape&, const float*, const float*, std::int64_t, std::int64_t, std::int64_t,
+                       float*);
+};
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/// The loops compiled for AVX2, whatever the rest is compiled for.
+struct Avx2Pointwise {
+  using Loops = PointwiseLoops<8>;
+  [[gnu::target("avx2,fma")]] static void convolve(const PointwiseShape& s, const float* x, const float* w,
+                                                   const float* bias, float* y, std::int64_t first, std::int64_t count,
+                                                   float* scratch) {
+    Loops::convolve(s, x, w, bias, y, first, count, scratch);
+  }
+  [[gnu::target("avx2,fma")]] static void transpose(std::int64_t channels, std::int64_t voxels, const float* x,
+                                                    std::int64_t first, std::int64_t count, float* to) {
+    Loops::transpose(channels, voxels, x, first, count, to);
+  }
+  [[gnu::target("avx2,fma")]] static void add_products(const PointwiseShape& s, const float* x, const float* d,
+                                                       std::int64_t count, std::int64_t begin, std::int64_t end,
+                                                       float* to) {
+    Loops::add_products(s, x, d, count, begin, end, to);
+  }
+};
+#endif
+
+/// The kernels for this processor; null where it has none.
+[[nodiscard]] inline const PointwiseKernels* pointwise_kernels() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const PointwiseKernels kernels{Avx2Pointwise::Loops::Loops::lanes, &Avx2Pointwise::convolve,
+                                        &Avx2Pointwise::transpose, &Avx2Pointwise::add_products};
+  if (winograd_kernels(kernels.lanes) != nullptr) return &kernels;
+#endif
+  return nullptr;
+}
+
+}  // namespace detail
+
+/// True if this processor and these channels can be worked on.
+[[nodiscard]] inline bool has_pointwise(std::int64_t in, std::int64_t out) {
+  return detail::pointwise_kernels() != nullptr && in % 8 == 0 && out % 8 == 0;
+}
+
+/// y = w · x + bias. The same bits for any number of threads.
+/// @param x     [samples, in, voxels]
+/// @param w     [out, in]; the gradient by the input takes the transpose, and exchanges `in` and `out` of the shape
+/// @param bias  [out], or null
+/// @param y     [samples, out, voxels]
+inline void pointwise_convolve(const PointwiseShape& s, const float* x, const float* w, const float* bias, float* y) {
+  constexpr std::int64_t at_once = 4;  // panels, for which a few rows of the weights are read once
+  const auto& kernels = *detail::pointwise_kernels();
+  const std::int64_t panel = 2 * kernels.lanes;
+  const std::int64_t panels = s.samples * ((s.voxels + panel - 1) / panel);
+  parallel_for((panels + at_once - 1) / at_once, [&](std::int64_t task) {
+    static thread_local LineBuffer scratch;
+    const std::int64_t first = task * at_once;
+    kernels.convolve(s, x, w, bias, y, first, std::min(at_once, panels - first),
+                     scratch.at_least(static_cast<std::size_t>(at_once * s.in * panel)));
+  });
+}
+
+/// The gradient by the weights, [out, in], from the input and the gradient by the result. The same bits for any number of threads.
+inline void pointwise_weight_gradient(const PointwiseShape& s, const float* x, const float* gradient, float* weights) {
+  constexpr std::int64_t step = 64;
+  constexpr std::int64_t chunk = 48;  // of inputs
+  constexpr std::int64_t most_bytes = std::int64_t{8} << 20;
+  const auto& kernels = *detail::pointwise_kernels();
+  const std::int64_t rows = s.samples * s.voxels;
+  const std::int64_t fit = most_bytes / ((s.in + s.out) * static_cast<std::int64_t>(sizeof(float))) / step * step;
+  const std::int64_t part = std::min(rows, std::max(step, fit));
+  static thread_local LineBuffer buffer;
+  float* const inputs = buffer.at_least(static_cast<std::size_t>(part * (s.in + s.out) + s.in * s.out));
+  float* const results = inputs + part * s.in;
+  float* const products = results + part * s.out;
+  std::fill_n(products, s.in * s.out, 0.0F);
+  for (std::int64_t first = 0; first < rows; first += part) {
+    const std::int64_t count = std::min(part, rows - first);
+    const std::int64_t tasks = (count + step - 1) / step;
+    parallel_for(2 * tasks, [&](std::int64_t task) {
+      const std::int64_t row = task % tasks * step;
+      const std::int64_t here = std::min(step, count - row);
+      if (task < tasks)
+        kernels.transpose(s.in, s.voxels, x, first + row, here, inputs + row * s.in);
+      else
+        kernels.transpose(s.out, s.voxels, gradient, first + row, here, results + row * s.out);
+    });
+    parallel_for((s.in + chunk - 1) / chunk, [&](std::int64_t task) {
+      kernels.add_products(s, inputs, results, count, task * chunk, std::min(s.in, (task + 1) * chunk), products);
+    });
+  }
+  for (std::int64_t out = 0; out < s.out; ++out)
+    for (std::int64_t in = 0; in < s.in; ++in) weights[out * s.in + in] = products[in * s.out + out];
+}
+
+}  // namespace ivado::engine

@@ -1,0 +1,83 @@
+// Convolutions with kernels of one voxel: results and gradients beside the plain sums in double.
+#include <cmath>
+#include <cstdint>
+#include <ivado/engine/pointwise_convolution.hpp>
+#include <ivado/random.hpp>
+#include <vector>
+
+#include "../catch.hpp"
+
+using namespace ivado;
+using namespace ivado::engine;
+
+namespace {
+
+std::vector<float> noise(std::int64_t count, std::uint32_t number) {
+  std::vector<float> out(static_cast<std::size_t>(count));
+  Rng rng(RandomKey{12, 0, number, 0});
+  for (auto& value : out) value = static_cast<float>(rng.normal(0.2, 1));
+  return out;
+}
+
+double distance(const std::vector<float>& a, const std::vector<double>& b) {
+  double apart = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    apart += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += b[i] * b[i];
+  }
+  REQUIRE(size > 0);
+  return std::sqrt(apart / size);
+}
+
+}  // namespace
+
+TEST_CASE("Convolutions with kernels of one voxel and their gradients are the plain sums", "[unit]") {
+  // Panels that voxels fill and that they do not, rows in all remainders, several tasks.
+  const auto s = GENERATE(PointwiseShape{2, 8, 16, 16}, PointwiseShape{3, 24, 8, 5}, PointwiseShape{1, 64, 40, 133},
+                          PointwiseShape{2, 104, 32, 64}, PointwiseShape{5, 16, 24, 1}, PointwiseShape{2, 8, 8, 1500});
+  const bool has_bias = GENERATE(false, true);
+  if (!has_pointwise(s.in, s.out)) {
+    WARN("skipped: this processor has no AVX2");
+    return;
+  }
+  INFO(s.samples << "×" << s.in << "→" << s.out << ", " << s.voxels << " voxels");
+  const std::vector<float> x = noise(s.samples * s.in * s.voxels, 1);
+  const std::vector<float> by_y = noise(s.samples * s.out * s.voxels, 2);
+  const std::vector<float> w = noise(s.out * s.in, 3);
+  const std::vector<float> bias = noise(s.out, 4);
+  std::vector<float> turned(w.size());
+  std::vector<double> y(by_y.size());
+  std::vector<double> by_x(x.size());
+  std::vector<double> by_w(w.size());
+  for (std::int64_t n = 0; n < s.samples; ++n)
+    for (std::int64_t o = 0; o < s.out; ++o)
+      for (std::int64_t v = 0; v < s.voxels; ++v) {
+        const auto to = static_cast<std::size_t>((n * s.out + o) * s.voxels + v);
+        if (has_bias) y[to] = static_cast<double>(bias[static_cast<std::size_t>(o)]);
+        for (std::int64_t i = 0; i < s.in; ++i) {
+          const auto from = static_cast<std::size_t>((n * s.in + i) * s.voxels + v);
+          const auto at = static_cast<std::size_t>(o * s.in + i);
+          turned[static_cast<std::size_t>(i * s.out + o)] = w[at];
+          y[to] += static_cast<double>(w[at]) * static_cast<double>(x[from]);
+          by_x[from] += static_cast<double>(w[at]) * static_cast<double>(by_y[to]);
+          by_w[at] += static_cast<double>(x[from]) * static_cast<double>(by_y[to]);
+        }
+      }
+  std::vector<std::vector<float>> of_one_thread;
+  for (const int threads : {1, 2, 3}) {
+    const ThreadScope scope(threads);
+    std::vector<float> result(y.size(), 7);
+    std::vector<float> input_gradient(x.size(), 7);
+    std::vector<float> weight_gradient(w.size(), 7);
+    pointwise_convolve(s, x.data(), w.data(), has_bias ? bias.data() : nullptr, result.data());
+    pointwise_convolve({s.samples, s.out, s.in, s.voxels}, by_y.data(), turned.data(), nullptr, input_gradient.data());
+    pointwise_weight_gradient(s, x.data(), by_y.data(), weight_gradient.data());
+    CHECK(distance(result, y) < 1e-6);
+    CHECK(distance(input_gradient, by_x) < 1e-6);
+    CHECK(distance(weight_gradient, by_w) < 1e-6);
+    const std::vector<std::vector<float>> all{result, input_gradient, weight_gradient};
+    if (of_one_thread.empty()) of_one_thread = all;
+    CHECK(all == of_one_thread);
+  }
+}
