@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lanes.hpp"
 #include "parallel.hpp"
 #include "winograd.hpp"
 
@@ -25,7 +26,7 @@ namespace detail {
 
 template <int Lanes>
 struct PointwiseLoops {
-  using Loops = WinogradLoops<Lanes>;
+  using Loops = VectorLoops<Lanes>;
   using Vector = typename Loops::Vector;
   static constexpr std::int64_t panel = 2 * Lanes;  ///< voxels
 

@@ -1,0 +1,227 @@
+// Vectors of channels: how values are brought into them, and products of small matrices in registers, for processors with AVX2. All is
+// inlined into functions that are compiled for the processor (`gnu::target`). No oneDNN, no LibTorch.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace ivado::engine {
+
+/// Where the elements of a value [N, channel, depth, row, column] lie: the elements from one to the next along each axis. Either
+/// some channels lie side by side (`channel` is 1), as many as a vector has lanes or more; or the columns do, as in a plain value.
+template <class T>
+struct LaneView {
+  T* data = nullptr;
+  std::int64_t sample = 0;
+  std::int64_t depth = 0;
+  std::int64_t row = 0;
+  std::int64_t column = 0;
+  std::int64_t block = 0;  ///< from as many channels as a vector has lanes to the next
+  std::int64_t channel = 1;
+
+  [[nodiscard]] bool is_plain() const noexcept { return channel != 1; }
+  operator LaneView<const T>() const requires(!std::is_const_v<T>) {
+    return {data, sample, depth, row, column, block, channel};
+  }
+};
+
+/// Floats that begin at a cache line.
+class LineBuffer {
+ public:
+  /// Room for `count` floats; what was there may be lost. New room is zero.
+  float* at_least(std::size_t count) {
+    if (count > size_) {
+      data_.reset();
+      data_.reset(static_cast<float*>(::operator new (count * sizeof(float), std::align_val_t{64})));
+      size_ = count;
+      std::memset(data_.get(), 0, count * sizeof(float));
+    }
+    return data_.get();
+  }
+  [[nodiscard]] float* data() noexcept { return data_.get(); }
+  [[nodiscard]] const float* data() const noexcept { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
+  };
+  std::unique_ptr<float, Free> data_;
+  std::size_t size_ = 0;
+};
+
+namespace detail {
+
+/// Loads, stores and products of vectors of `Lanes` floats.
+template <int Lanes>
+struct VectorLoops {
+  using Vector [[gnu::vector_size(Lanes * sizeof(float))]] = float;
+  using Loose [[gnu::vector_size(Lanes * sizeof(float)), gnu::aligned(4), gnu::may_alias]] = float;
+  static constexpr std::int64_t lanes = Lanes;
+
+  [[gnu::always_inline]] static inline void load(Vector& to, const float* from) {
+    to = *reinterpret_cast<const Loose*>(from);
+  }
+  [[gnu::always_inline]] static inline void store(float* to, const Vector& from) {
+    *reinterpret_cast<Loose*>(to) = from;
+  }
+
+  // Plain values: four columns of as many channels as there are lanes, from and to vectors over the channels. Vectors of four
+  // columns of the channels l, l + 4, … are transposed 4×4 by 4×4.
+
+  using Four [[gnu::vector_size(4 * sizeof(float))]] = float;
+  using LooseFour [[gnu::vector_size(4 * sizeof(float)), gnu::aligned(4), gnu::may_alias]] = float;
+  using Eight [[gnu::vector_size(8 * sizeof(float))]] = float;
+  /// Which elements of two vectors the i-th of a shuffle is.
+  static constexpr int low_pairs(int i) { return i / 4 * 4 + i % 4 / 2 + i % 2 * Lanes; }
+  static constexpr int high_pairs(int i) { return low_pairs(i) + 2; }
+  static constexpr int low_halves(int i) { return i / 4 * 4 + i % 2 + i % 4 / 2 * Lanes; }
+  static constexpr int high_halves(int i) { return low_halves(i) + 2; }
+  template <int... I>
+  [[gnu::always_inline]] static inline void transpose(Vector (&x)[4], std::integer_sequence<int, I...>) {
+    const Vector a = __builtin_shufflevector(x[0], x[1], low_pairs(I)...);
+    const Vector b = __builtin_shufflevector(x[0], x[1], high_pairs(I)...);
+    const Vector c = __builtin_shufflevector(x[2], x[3], low_pairs(I)...);
+    const Vector d = __builtin_shufflevector(x[2], x[3], high_pairs(I)...);
+    x[0] = __builtin_shufflevector(a, c, low_halves(I)...);
+    x[1] = __builtin_shufflevector(a, c, high_halves(I)...);
+    x[2] = __builtin_shufflevector(b, d, low_halves(I)...);
+    x[3] = __builtin_shufflevector(b, d, high_halves(I)...);
+  }
+  [[gnu::always_inline]] static inline void join(Eight& to, const float* low, const float* high) {
+    const Four a = *reinterpret_cast<const LooseFour*>(low);
+    const Four b = *reinterpret_cast<const LooseFour*>(high);
+    to = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+  [[gnu::always_inline]] static inline void load_columns(Vector (&x)[4], const float* from, std::int64_t channel) {
+    for (std::int64_t l = 0; l < 4; ++l) {
+      const float* const own = from + l * channel;
+      Eight low;
+      join(low, own, own + 4 * channel);
+      if constexpr (Lanes == 8) {
+        x[l] = low;
+      } else {
+        Eight high;
+        join(high, own + 8 * channel, own + 12 * channel);
+        x[l] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      }
+    }
+    transpose(x, std::make_integer_sequence<int, Lanes>{});
+  }
+  [[gnu::always_inline]] static inline void store_columns(const Vector (&y)[4], float* to, std::int64_t channel) {
+    Vector x[4] = {y[0], y[1], y[2], y[3]};
+    transpose(x, std::make_integer_sequence<int, Lanes>{});
+    for (std::int64_t l = 0; l < 4; ++l) {
+      float own[Lanes];
+      store(own, x[l]);
+      for (std::int64_t k = 0; k < Lanes; k += 4) std::memcpy(to + (l + k) * channel, own + k, 4 * sizeof(float));
+    }
+  }
+  /// The columns [left, right) of a row of `N`, four or six; zeros for the others.
+  template <bool Plain, int N>
+  [[gnu::always_inline]] static inline void load_row(Vector (&x)[N], const float* from, std::int64_t column,
+                                                     std::int64_t channel, std::int64_t left, std::int64_t right) {
+    if constexpr (!Plain) {
+      for (std::int64_t c = 0; c < N; ++c) {
+        x[c] = Vector{};
+        if (c >= left && c < right) load(x[c], from + c * column);
+      }
+    } else if (left == 0 && right == N) {
+      Vector four[4];
+      load_columns(four, from, channel);
+      for (std::int64_t c = 0; c < 4; ++c) x[c] = four[c];
+      if constexpr (N == 6) {
+        load_columns(four, from + 2, channel);
+        x[4] = four[2];
+        x[5] = four[3];
+      }
+    } else {
+      for (std::int64_t c = 0; c < N; ++c) {
+        float own[Lanes] = {};
+        if (c >= left && c < right)
+          for (std::int64_t l = 0; l < Lanes; ++l) own[l] = from[l * channel + c];
+        load(x[c], own);
+      }
+    }
+  }
+  /// The first `right` columns of a row of four.
+  template <bool Plain>
+  [[gnu::always_inline]] static inline void store_row(const Vector (&y)[4], float* to, std::int64_t column,
+                                                      std::int64_t channel, std::int64_t right) {
+    if constexpr (!Plain) {
+      for (std::int64_t c = 0; c < 4; ++c)
+        if (c < right) store(to + c * column, y[c]);
+    } else if (right == 4) {
+      store_columns(y, to, channel);
+    } else {
+      for (std::int64_t c = 0; c < right; ++c) {
+        float own[Lanes];
+        store(own, y[c]);
+        for (std::int64_t l = 0; l < Lanes; ++l) to[l * channel + c] = own[l];
+      }
+    }
+  }
+
+  /// c[R × N lanes] (+)= Σ over taps and k of a[R × k] · b[k × N lanes].
+  template <int R, int N>
+  [[gnu::always_inline]] static inline void product(std::int64_t taps, const float* const* as, const float* const* bs,
+                                                    std::int64_t count, std::int64_t a_row, float* c,
+                                                    std::int64_t c_row) {
+    Vector sum[R][N];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) sum[r][n] = Vector{};
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      const float* x = as[tap];
+      const float* w = bs[tap];
+      for (std::int64_t k = 0; k < count; ++k, w += N * Lanes, ++x) {
+        Vector by[N];
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) load(by[n], w + n * Lanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          const float one = x[r * a_row];
+#pragma GCC unroll 2
+          for (int n = 0; n < N; ++n) sum[r][n] += by[n] * one;
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) store(c + r * c_row + n * Lanes, sum[r][n]);
+  }
+  /// c[R × N lanes] += Σ over k of x[k × R]ᵀ · d[k × N lanes].
+  template <int R, int N>
+  [[gnu::always_inline]] static inline void add_product(const float* x, std::int64_t x_row, const float* d,
+                                                        std::int64_t d_row, std::int64_t count, float* c,
+                                                        std::int64_t c_row) {
+    Vector sum[R][N];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) load(sum[r][n], c + r * c_row + n * Lanes);
+    for (std::int64_t k = 0; k < count; ++k, x += x_row, d += d_row) {
+      Vector by[N];
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) load(by[n], d + n * Lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) sum[r][n] += by[n] * x[r];
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) store(c + r * c_row + n * Lanes, sum[r][n]);
+  }
+};
+
+}  // namespace detail
+}  // namespace ivado::engine
