@@ -101,8 +101,24 @@ Value result_of(const Case& one, Order order) {
   return {s.samples, s.out, s.out_depth(), s.out_height(), s.out_width(), one.lanes, order};
 }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+// Sixteen lanes as pairs of vectors: the loops for AVX-512, on processors that are without.
+using engine::detail::WinogradLoops;
+IVADO_WINOGRAD_KERNELS(PairedWinograd, "avx2,fma", 16)
+#endif
+
+/// The kernels for so many lanes; null where this processor has none.
+const WinogradKernels* kernels_for(std::int64_t lanes) {
+  if (const auto* const found = winograd_kernels(lanes)) return found;
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const WinogradKernels paired = PairedWinograd::kernels();
+  if (lanes == 16 && has_avx2()) return &paired;
+#endif
+  return nullptr;
+}
+
 bool can_run(std::int64_t lanes) {
-  if (has_winograd(lanes)) return true;
+  if (kernels_for(lanes) != nullptr) return true;
   WARN("skipped: this processor has no AVX2");
   return false;
 }
@@ -158,17 +174,19 @@ TEST_CASE("Winograd's convolutions and their gradients are the plain sums", "[un
     LineBuffer packed;
     const WeightView<float> view = dense(weights, s);
     std::vector<float> result(sums.size());
-    winograd_pack(s, one.lanes, view, s.in, s.out, packed);
-    winograd_convolve(s, one.lanes, x.view<const float>(x.data.data()), packed, {.bias = bias.data()},
+    winograd_pack(s, *kernels_for(one.lanes), view, s.in, s.out, packed);
+    winograd_convolve(s, *kernels_for(one.lanes), x.view<const float>(x.data.data()), packed, {.bias = bias.data()},
                       y.view(result.data()));
     const WinogradShape turned = s.turned();
     std::vector<float> input_gradient(x.data.size());
-    winograd_pack(turned, one.lanes, view.turned(s.taps), s.out, s.in, packed);
-    winograd_convolve(turned, one.lanes, y.view<const float>(by_y.data()), packed, {}, x.view(input_gradient.data()));
+    winograd_pack(turned, *kernels_for(one.lanes), view.turned(s.taps), s.out, s.in, packed);
+    winograd_convolve(turned, *kernels_for(one.lanes), y.view<const float>(by_y.data()), packed, {},
+                      x.view(input_gradient.data()));
     std::vector<float> weight_gradient(weights.size());
     std::vector<float> bias_gradient(bias.size());
-    winograd_weight_gradient(s, one.lanes, x.view<const float>(x.data.data()), y.view<const float>(by_y.data()), s.in,
-                             s.out, dense(weight_gradient, s), bias_gradient.data());
+    winograd_weight_gradient(s, *kernels_for(one.lanes), x.view<const float>(x.data.data()),
+                             y.view<const float>(by_y.data()), s.in, s.out, dense(weight_gradient, s),
+                             bias_gradient.data());
     CHECK(distance(result, sums) < 2e-6);
     CHECK(distance(input_gradient, by_x) < 2e-6);
     CHECK(distance(weight_gradient, by_weights) < 3e-6);
@@ -192,9 +210,9 @@ TEST_CASE("What follows a convolution by Winograd is done in its order, also at 
   const std::vector<float> shift = noise(s.out, 4);
   const std::vector<float> addend = noise(y.size(), 5);
   LineBuffer packed;
-  winograd_pack(s, one.lanes, dense(weights, s), s.in, s.out, packed);
+  winograd_pack(s, *kernels_for(one.lanes), dense(weights, s), s.in, s.out, packed);
   std::vector<float> bare(static_cast<std::size_t>(y.size()));
-  winograd_convolve(s, one.lanes, x.view<const float>(x.data.data()), packed, {}, y.view(bare.data()));
+  winograd_convolve(s, *kernels_for(one.lanes), x.view<const float>(x.data.data()), packed, {}, y.view(bare.data()));
   using Kind = WinogradFinish::Kind;
   const WinogradFinish finish{.bias = shift.data(),
                               .steps = {{.kind = Kind::leaky, .slope = 0.25F},
@@ -202,7 +220,8 @@ TEST_CASE("What follows a convolution by Winograd is done in its order, also at 
                                         {.kind = Kind::add, .addend = y.view<const float>(addend.data())},
                                         {.kind = Kind::leaky}}};
   std::vector<float> found(bare.size());
-  winograd_convolve(s, one.lanes, x.view<const float>(x.data.data()), packed, finish, y.view(found.data()));
+  winograd_convolve(s, *kernels_for(one.lanes), x.view<const float>(x.data.data()), packed, finish,
+                    y.view(found.data()));
   std::vector<double> expected(bare.size());
   for (std::int64_t n = 0; n < s.samples; ++n)
     for (std::int64_t o = 0; o < s.out; ++o)
@@ -236,9 +255,9 @@ TEST_CASE("Channels that fill a vector up are zeros, and weights may lie in any 
         weights[static_cast<std::size_t>((o * s.in + i) * 9 + k)] =
             stored[static_cast<std::size_t>((k * real_in + i) * real_out + o)];
   LineBuffer packed;
-  winograd_pack(s, one.lanes, view, real_in, real_out, packed);
+  winograd_pack(s, *kernels_for(one.lanes), view, real_in, real_out, packed);
   std::vector<float> found(static_cast<std::size_t>(y.size()), 7);
-  winograd_convolve(s, one.lanes, x.view<const float>(x.data.data()), packed, {}, y.view(found.data()));
+  winograd_convolve(s, *kernels_for(one.lanes), x.view<const float>(x.data.data()), packed, {}, y.view(found.data()));
   std::vector<double> expected(found.size());
   for_each_product(s, x, y, [&](std::size_t to, std::size_t from, std::size_t w) {
     expected[to] += static_cast<double>(x.data[from]) * static_cast<double>(weights[w]);
@@ -250,8 +269,8 @@ TEST_CASE("Channels that fill a vector up are zeros, and weights may lie in any 
   WeightView<float> to = view;
   to.data = gradient.data();
   const std::vector<float> by_y = noise(y.size(), 3);
-  winograd_weight_gradient(s, one.lanes, x.view<const float>(x.data.data()), y.view<const float>(by_y.data()), real_in,
-                           real_out, to, nullptr);
+  winograd_weight_gradient(s, *kernels_for(one.lanes), x.view<const float>(x.data.data()),
+                           y.view<const float>(by_y.data()), real_in, real_out, to, nullptr);
   std::vector<double> of_all(weights.size());
   for_each_product(s, x, y, [&](std::size_t result, std::size_t from, std::size_t w) {
     of_all[w] += static_cast<double>(by_y[result]) * static_cast<double>(x.data[from]);

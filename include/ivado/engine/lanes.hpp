@@ -2,7 +2,6 @@
 // inlined into functions that are compiled for the processor (`gnu::target`). No oneDNN, no LibTorch.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,17 +33,21 @@ struct LaneView {
 /// Floats that begin at a cache line.
 class LineBuffer {
  public:
-  /// Room for `count` floats; what was there may be lost. New room is zero.
+  LineBuffer() = default;
+  LineBuffer(const LineBuffer&) = delete;
+  LineBuffer& operator=(const LineBuffer&) = delete;
+
+  /// Room for `count` floats. What was there stays if there is room enough already; memory that is taken anew is zero.
   float* at_least(std::size_t count) {
     if (count > size_) {
+      size_ = 0;
       data_.reset();
       data_.reset(static_cast<float*>(::operator new (count * sizeof(float), std::align_val_t{64})));
-      size_ = count;
       std::memset(data_.get(), 0, count * sizeof(float));
+      size_ = count;
     }
     return data_.get();
   }
-  [[nodiscard]] float* data() noexcept { return data_.get(); }
   [[nodiscard]] const float* data() const noexcept { return data_.get(); }
 
  private:
@@ -54,6 +57,16 @@ class LineBuffer {
   std::unique_ptr<float, Free> data_;
   std::size_t size_ = 0;
 };
+
+/// True if the processor has AVX2 and fused multiplications, which these loops are compiled for.
+[[nodiscard]] inline bool has_avx2() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return has;
+#else
+  return false;
+#endif
+}
 
 namespace detail {
 
@@ -167,7 +180,7 @@ struct VectorLoops {
     }
   }
 
-  /// c[R × N lanes] (+)= Σ over taps and k of a[R × k] · b[k × N lanes].
+  /// c[R × N lanes] = Σ over taps and k of a[R × k] · b[k × N lanes].
   template <int R, int N>
   [[gnu::always_inline]] static inline void product(std::int64_t taps, const float* const* as, const float* const* bs,
                                                     std::int64_t count, std::int64_t a_row, float* c,

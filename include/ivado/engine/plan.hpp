@@ -297,7 +297,7 @@ class Plan {
   [[nodiscard]] std::optional<WinogradShape> winograd_shape(const Step& step, const nn::op::Convolution& op) const {
     const std::int64_t lanes = native_block();
     const bool fits = precision_ == Precision::float32 && op.kernel == 3 && op.stride == 1 && op.padding <= 2 &&
-                      op.in >= lanes && op.out >= lanes && has_winograd(lanes);
+                      op.in >= lanes && op.out >= lanes && winograd_kernels(lanes) != nullptr;
     if (!fits) return std::nullopt;
     const Layout from{value(step.inputs[0]).layout.shape, lanes};
     const Layout to{node(step.output).shape, lanes};
@@ -321,6 +321,7 @@ class Plan {
   }
   void lower_winograd(const Step& step, const nn::op::Convolution& op, const WinogradShape& shape) {
     const std::int64_t lanes = native_block();
+    const WinogradKernels& kernels = *winograd_kernels(lanes);
     const nn::op::BatchNorm* const norm = step.folded ? &*step.folded : nullptr;
     const Value x = input(step, 0, lanes);
     const auto padded = [&](std::vector<float> values) {
@@ -351,14 +352,13 @@ class Plan {
         followers.push_back({{.kind = WinogradFinish::Kind::add}, {}, addend});
       }
     }
-    const bool direct = block_for(step, lanes) == lanes;
-    Value to = direct ? new_output(step, lanes) : new_value({node(step.output).shape, lanes});
+    const Value to = new_output(step, lanes);  // no other block is ever fixed for a value
     touch(x);
     touch(to);
     add_kernel(step,
                std::string("winograd") + (norm != nullptr ? " with the norm in its weights" : "") +
                    (followers.empty() ? "" : " and " + std::to_string(followers.size()) + " more"),
-               [this, x, to, shape, lanes, weights = parameters_.winograd(op, norm, shape, lanes),
+               [this, x, to, shape, &kernels, weights = parameters_.winograd(op, norm, shape, kernels),
                 bias = padded(parameters_.bias(op.bias, norm)), followers = std::move(followers)] {
                  WinogradFinish finish{.bias = bias.empty() ? nullptr : bias.data()};
                  for (const auto& follower : followers) {
@@ -368,15 +368,10 @@ class Plan {
                    if (follower.addend)
                      finish.steps.back().addend = lanes_of(data(*follower.addend), follower.addend->layout);
                  }
-                 winograd_convolve(shape, lanes, lanes_of<const float>(data(x), x.layout), *weights, finish,
+                 winograd_convolve(shape, kernels, lanes_of<const float>(data(x), x.layout), *weights, finish,
                                    lanes_of(data(to), to.layout));
                });
     if (!at_once) apply_extras(step, to);
-    if (!direct) {
-      const Value moved = new_output(step, lanes);
-      copy_to(step, to, moved);
-      to = moved;
-    }
     set_output(step, to);
   }
   void lower(const Step& step, const nn::op::TransposedConvolution& op) {

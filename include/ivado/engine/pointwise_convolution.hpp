@@ -6,11 +6,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "lanes.hpp"
 #include "parallel.hpp"
-#include "winograd.hpp"
 
 namespace ivado::engine {
 
@@ -24,14 +22,14 @@ struct PointwiseShape {
 
 namespace detail {
 
-template <int Lanes>
 struct PointwiseLoops {
-  using Loops = VectorLoops<Lanes>;
-  using Vector = typename Loops::Vector;
-  static constexpr std::int64_t panel = 2 * Lanes;  ///< voxels
+  static constexpr int lanes = 8;
+  using Loops = VectorLoops<lanes>;
+  using Vector = Loops::Vector;
+  static constexpr std::int64_t panel = 2 * lanes;  ///< voxels
 
   /// y[out × voxels] = w[out × in] · x[in × voxels] (+ bias), for some panels of voxels of all samples.
-  /// @param scratch  (in + out) · panel floats for each of the panels
+  /// @param scratch  in · panel floats for each of the panels
   [[gnu::always_inline]] static inline void convolve(const PointwiseShape& s, const float* x, const float* w,
                                                      const float* bias, float* y, std::int64_t first,
                                                      std::int64_t count, float* scratch) {
@@ -43,7 +41,7 @@ struct PointwiseLoops {
       float* to = scratch + p * s.in * panel;
       if (v + panel <= s.voxels)
         for (std::int64_t i = 0; i < s.in; ++i, from += s.voxels, to += panel)
-          for (std::int64_t half = 0; half < panel; half += Lanes) {
+          for (std::int64_t half = 0; half < panel; half += lanes) {
             Vector values;
             Loops::load(values, from + half);
             Loops::store(to + half, values);
@@ -54,7 +52,7 @@ struct PointwiseLoops {
           std::copy_n(from, s.voxels - v, to);
         }
     }
-    constexpr int most = Lanes == 16 ? 12 : 6;
+    constexpr int most = 6;
     std::int64_t out = 0;
     for (; out + most <= s.out; out += most) convolve_rows<most>(s, w, bias, y, first, count, scratch, out);
     for (; out + 4 <= s.out; out += 4) convolve_rows<4>(s, w, bias, y, first, count, scratch, out);
@@ -69,9 +67,9 @@ struct PointwiseLoops {
       const std::int64_t v = row % voxels;
       const std::int64_t here = std::min<std::int64_t>({4, voxels - v, first + count - row});
       const float* from = x + n * channels * voxels + v;
-      for (std::int64_t c = 0; c < channels; c += Lanes, from += Lanes * voxels) {
+      for (std::int64_t c = 0; c < channels; c += lanes, from += lanes * voxels) {
         Vector columns[4];
-        Loops::template load_row<true>(columns, from, 1, voxels, 0, here);
+        Loops::load_row<true>(columns, from, 1, voxels, 0, here);
         for (std::int64_t k = 0; k < here; ++k) Loops::store(to + (row - first + k) * channels + c, columns[k]);
       }
       row += here;
@@ -82,20 +80,20 @@ struct PointwiseLoops {
                                                          std::int64_t count, std::int64_t begin, std::int64_t end,
                                                          float* to) {
     constexpr std::int64_t at_once = 48;
-    constexpr int most = Lanes == 16 ? 8 : 6;
+    constexpr int most = 6;
     for (std::int64_t row = 0; row < count; row += at_once, x += at_once * s.in, d += at_once * s.out) {
       const std::int64_t here = std::min(at_once, count - row);
       std::int64_t out = 0;
       for (; out + panel <= s.out; out += panel) {
         std::int64_t in = begin;
         for (; in + most <= end; in += most)
-          Loops::template add_product<most, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+          Loops::add_product<most, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
         for (; in < end; in += 2)
-          Loops::template add_product<2, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+          Loops::add_product<2, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
       }
-      for (; out < s.out; out += Lanes)
+      for (; out < s.out; out += lanes)
         for (std::int64_t in = begin; in < end; in += 8)
-          Loops::template add_product<8, 1>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+          Loops::add_product<8, 1>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
     }
   }
 
@@ -114,7 +112,7 @@ struct PointwiseLoops {
       float* const to = y + (n * s.out + out) * s.voxels + v;
       float own[R * panel];
       const bool is_whole = width == panel;
-      Loops::template product<R, 2>(1, &a, &b, s.in, s.in, is_whole ? to : own, is_whole ? s.voxels : panel);
+      Loops::product<R, 2>(1, &a, &b, s.in, s.in, is_whole ? to : own, is_whole ? s.voxels : panel);
       if (!is_whole)
         for (std::int64_t r = 0; r < R; ++r) std::copy_n(own + r * panel, width, to + r * s.voxels);
       if (bias != nullptr)
@@ -124,19 +122,10 @@ struct PointwiseLoops {
   }
 };
 
-struct PointwiseKernels {
-  std::int64_t lanes = 0;
-  void (*convolve)(const PointwiseShape&, const float*, const float*, const float*, float*, std::int64_t, std::int64_t,
-                   float*);
-  void (*transpose)(std::int64_t, std::int64_t, const float*, std::int64_t, std::int64_t, float*);
-  void (*add_products)(const PointwiseShape&, const float*, const float*, std::int64_t, std::int64_t, std::int64_t,
-                       float*);
-};
-
 #if defined(__x86_64__) && defined(__GNUC__)
 /// The loops compiled for AVX2, whatever the rest is compiled for.
 struct Avx2Pointwise {
-  using Loops = PointwiseLoops<8>;
+  using Loops = PointwiseLoops;
   [[gnu::target("avx2,fma")]] static void convolve(const PointwiseShape& s, const float* x, const float* w,
                                                    const float* bias, float* y, std::int64_t first, std::int64_t count,
                                                    float* scratch) {
@@ -152,57 +141,62 @@ struct Avx2Pointwise {
     Loops::add_products(s, x, d, count, begin, end, to);
   }
 };
+#else
+/// Where there are no such processors: never called.
+struct Avx2Pointwise {
+  static void convolve(const PointwiseShape&, const float*, const float*, const float*, float*, std::int64_t,
+                       std::int64_t, float*) {}
+  static void transpose(std::int64_t, std::int64_t, const float*, std::int64_t, std::int64_t, float*) {}
+  static void add_products(const PointwiseShape&, const float*, const float*, std::int64_t, std::int64_t, std::int64_t,
+                           float*) {}
+};
 #endif
-
-/// The kernels for this processor; null where it has none.
-[[nodiscard]] inline const PointwiseKernels* pointwise_kernels() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const PointwiseKernels kernels{Avx2Pointwise::Loops::Loops::lanes, &Avx2Pointwise::convolve,
-                                        &Avx2Pointwise::transpose, &Avx2Pointwise::add_products};
-  if (winograd_kernels(kernels.lanes) != nullptr) return &kernels;
-#endif
-  return nullptr;
-}
 
 }  // namespace detail
 
 /// True if this processor and these channels can be worked on.
 [[nodiscard]] inline bool has_pointwise(std::int64_t in, std::int64_t out) {
-  return detail::pointwise_kernels() != nullptr && in % 8 == 0 && out % 8 == 0;
+  return has_avx2() && in % 8 == 0 && out % 8 == 0;
 }
 
-/// y = w · x + bias. The same bits for any number of threads.
+/// y = w · x + bias. The same bits for any number of threads. The calling thread keeps a little memory for it.
 /// @param x     [samples, in, voxels]
 /// @param w     [out, in]; the gradient by the input takes the transpose, and exchanges `in` and `out` of the shape
 /// @param bias  [out], or null
 /// @param y     [samples, out, voxels]
 inline void pointwise_convolve(const PointwiseShape& s, const float* x, const float* w, const float* bias, float* y) {
   constexpr std::int64_t at_once = 4;  // panels, for which a few rows of the weights are read once
-  const auto& kernels = *detail::pointwise_kernels();
-  const std::int64_t panel = 2 * kernels.lanes;
+  constexpr std::int64_t panel = detail::PointwiseLoops::panel;
   const std::int64_t panels = s.samples * ((s.voxels + panel - 1) / panel);
+  static thread_local LineBuffer buffer;
+  const std::int64_t room = at_once * s.in * panel;
+  float* const scratch = buffer.at_least(static_cast<std::size_t>(room * omp_get_max_threads()));
   parallel_for((panels + at_once - 1) / at_once, [&](std::int64_t task) {
-    static thread_local LineBuffer scratch;
     const std::int64_t first = task * at_once;
-    kernels.convolve(s, x, w, bias, y, first, std::min(at_once, panels - first),
-                     scratch.at_least(static_cast<std::size_t>(at_once * s.in * panel)));
+    detail::Avx2Pointwise::convolve(s, x, w, bias, y, first, std::min(at_once, panels - first),
+                                    scratch + room * omp_get_thread_num());
   });
 }
 
-/// The gradient by the weights, [out, in], from the input and the gradient by the result. The same bits for any number of threads.
+/// The gradient by the weights, [out, in], from the input and the gradient by the result. The same bits for any number of threads. The
+/// calling thread keeps some 8 MB for it, and five times the weights.
 inline void pointwise_weight_gradient(const PointwiseShape& s, const float* x, const float* gradient, float* weights) {
   constexpr std::int64_t step = 64;
   constexpr std::int64_t chunk = 48;  // of inputs
+  constexpr std::int64_t strips =
+      4;  // of rows, each summed up by itself: for threads, and for the rounding of long sums
   constexpr std::int64_t most_bytes = std::int64_t{8} << 20;
-  const auto& kernels = *detail::pointwise_kernels();
+  using detail::Avx2Pointwise;
   const std::int64_t rows = s.samples * s.voxels;
   const std::int64_t fit = most_bytes / ((s.in + s.out) * static_cast<std::int64_t>(sizeof(float))) / step * step;
   const std::int64_t part = std::min(rows, std::max(step, fit));
+  const std::int64_t size = s.in * s.out;
   static thread_local LineBuffer buffer;
-  float* const inputs = buffer.at_least(static_cast<std::size_t>(part * (s.in + s.out) + s.in * s.out));
+  float* const inputs = buffer.at_least(static_cast<std::size_t>(part * (s.in + s.out) + (strips + 1) * size));
   float* const results = inputs + part * s.in;
   float* const products = results + part * s.out;
-  std::fill_n(products, s.in * s.out, 0.0F);
+  float* const total = products + strips * size;
+  std::fill_n(total, size, 0.0F);
   for (std::int64_t first = 0; first < rows; first += part) {
     const std::int64_t count = std::min(part, rows - first);
     const std::int64_t tasks = (count + step - 1) / step;
@@ -210,16 +204,26 @@ inline void pointwise_weight_gradient(const PointwiseShape& s, const float* x, c
       const std::int64_t row = task % tasks * step;
       const std::int64_t here = std::min(step, count - row);
       if (task < tasks)
-        kernels.transpose(s.in, s.voxels, x, first + row, here, inputs + row * s.in);
+        Avx2Pointwise::transpose(s.in, s.voxels, x, first + row, here, inputs + row * s.in);
       else
-        kernels.transpose(s.out, s.voxels, gradient, first + row, here, results + row * s.out);
+        Avx2Pointwise::transpose(s.out, s.voxels, gradient, first + row, here, results + row * s.out);
     });
-    parallel_for((s.in + chunk - 1) / chunk, [&](std::int64_t task) {
-      kernels.add_products(s, inputs, results, count, task * chunk, std::min(s.in, (task + 1) * chunk), products);
+    const std::int64_t chunks = (s.in + chunk - 1) / chunk;
+    parallel_for(chunks * strips, [&](std::int64_t task) {
+      const std::int64_t begin = task / strips * chunk;
+      const std::int64_t end = std::min(s.in, begin + chunk);
+      const std::int64_t strip = task % strips;
+      const std::int64_t row = count * strip / strips;
+      float* const to = products + strip * size;
+      std::fill(to + begin * s.out, to + end * s.out, 0.0F);
+      Avx2Pointwise::add_products(s, inputs + row * s.in, results + row * s.out, count * (strip + 1) / strips - row,
+                                  begin, end, to);
     });
+    for (std::int64_t k = 0; k < size; ++k)
+      total[k] += (products[k] + products[size + k]) + (products[2 * size + k] + products[3 * size + k]);
   }
   for (std::int64_t out = 0; out < s.out; ++out)
-    for (std::int64_t in = 0; in < s.in; ++in) weights[out * s.in + in] = products[in * s.out + out];
+    for (std::int64_t in = 0; in < s.in; ++in) weights[out * s.in + in] = total[in * s.out + out];
 }
 
 }  // namespace ivado::engine

@@ -19,14 +19,10 @@
 namespace ivado::engine {
 namespace detail {
 
-/// Floats of weights at the points.
-[[nodiscard]] inline std::size_t winograd_weight_room(const WinogradShape& shape) {
-  return static_cast<std::size_t>(winograd_points * WinogradLoops<8>::weight_stride(shape));
-}
-
-/// Tiles that a task of a convolution works on: what it keeps fits into a core's second cache, and all threads have some.
+/// Tiles that a task of a convolution works on: what it keeps fits into a core's second cache where the channels are few enough, and
+/// all threads have some.
 [[nodiscard]] inline std::int64_t winograd_task_tiles(const WinogradShape& s) {
-  constexpr std::int64_t step = 12;
+  constexpr std::int64_t step = winograd_tile_step;
   const std::int64_t bytes = winograd_points * (s.taps * s.in + s.out) * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t fit =
       std::clamp<std::int64_t>((std::int64_t{448} << 10) / bytes / step * step, 2 * step, 8 * step);
@@ -34,13 +30,13 @@ namespace detail {
   const std::int64_t share = (s.tiles() + 2 * threads - 1) / (2 * threads);
   return std::clamp((share + step - 1) / step * step, step, fit);
 }
+[[nodiscard]] inline std::size_t winograd_weight_room(const WinogradShape& shape) {
+  return static_cast<std::size_t>(winograd_points * winograd_stride(shape));
+}
 
 }  // namespace detail
 
-/// True if this processor can work on so many channels side by side.
-[[nodiscard]] inline bool has_winograd(std::int64_t lanes) { return detail::winograd_kernels(lanes) != nullptr; }
-
-/// True if this way pays: few results of the tiles lie outside of the image, and there are tiles enough for weights that are four
+/// True if this way pays: no more results of the tiles lie outside of the image than in it, and there are tiles enough for weights that are four
 /// times as many at the points as in the kernel.
 /// @param packs_each_time  the weights change from one call to the next, as in a training
 [[nodiscard]] inline bool is_winograd_faster(const WinogradShape& shape, bool packs_each_time) {
@@ -53,21 +49,22 @@ namespace detail {
 /// The weights of a convolution as `winograd_convolve` wants them.
 /// @param real_in,real_out  channels that there are; further ones of the shape are filled with zeros
 /// @param to                what is filled
-inline void winograd_pack(const WinogradShape& shape, std::int64_t lanes, const WeightView<const float>& weights,
-                          std::int64_t real_in, std::int64_t real_out, LineBuffer& to) {
+inline void winograd_pack(const WinogradShape& shape, const WinogradKernels& kernels,
+                          const WeightView<const float>& weights, std::int64_t real_in, std::int64_t real_out,
+                          LineBuffer& to) {
   float* const data = to.at_least(detail::winograd_weight_room(shape));
-  const auto& kernels = *detail::winograd_kernels(lanes);
-  parallel_for(shape.out / lanes,
+  parallel_for(shape.out / kernels.lanes,
                [&](std::int64_t lane) { kernels.pack(shape, weights, lane, real_in, real_out, data); });
 }
 
-/// y = finish(x ∗ weights). The same bits for any number of threads.
+/// y = finish(x ∗ weights). The same bits for any number of threads. The calling thread keeps memory for it, a few MB a thread.
 /// @param x        [samples, in, depth, height, width]
 /// @param weights  of `winograd_pack`
-/// @param y        [samples, out, `out_depth`, `out_height`, `out_width`]
-inline void winograd_convolve(const WinogradShape& shape, std::int64_t lanes, const LaneView<const float>& x,
-                              const LineBuffer& weights, const WinogradFinish& finish, const LaneView<float>& y) {
-  const auto& kernels = *detail::winograd_kernels(lanes);
+/// @param y        lies like x and what is added, plain or not: [samples, out, `out_depth`, `out_height`, `out_width`]
+inline void winograd_convolve(const WinogradShape& shape, const WinogradKernels& kernels,
+                              const LaneView<const float>& x, const LineBuffer& weights, const WinogradFinish& finish,
+                              const LaneView<float>& y) {
+  if (shape.tiles() == 0) return;
   const std::int64_t tiles = detail::winograd_task_tiles(shape);
   const std::int64_t groups = (shape.tiles() + tiles - 1) / tiles;
   const std::int64_t depth = shape.out_depth();
@@ -75,29 +72,33 @@ inline void winograd_convolve(const WinogradShape& shape, std::int64_t lanes, co
   const std::int64_t wanted = (4 * omp_get_max_threads() + groups - 1) / groups;
   const std::int64_t run = shape.taps == 1 ? depth : std::max<std::int64_t>(4, (depth + wanted - 1) / wanted);
   const std::int64_t runs = (depth + run - 1) / run;
-  const auto room = static_cast<std::size_t>(detail::winograd_points *
-                                             (shape.taps * (tiles * shape.in + 16) + tiles * shape.out + 16));
+  const std::int64_t room = detail::winograd_points * (shape.taps * detail::winograd_stride(tiles, shape.in) +
+                                                       detail::winograd_stride(tiles, shape.out));
+  // One piece a thread, kept by the thread that calls.
+  static thread_local LineBuffer buffer;
+  float* const scratch = buffer.at_least(static_cast<std::size_t>(room * omp_get_max_threads()));
   parallel_for(groups * runs, [&](std::int64_t task) {
-    static thread_local LineBuffer scratch;
     const std::int64_t first = task / runs * tiles;
     const std::int64_t z = task % runs * run;
     kernels.convolve(shape, x, weights.data(), finish, y, first, std::min(tiles, shape.tiles() - first), tiles, z,
-                     std::min(depth, z + run), scratch.at_least(room));
+                     std::min(depth, z + run), scratch + room * omp_get_thread_num());
   });
 }
 
-/// The gradients by the weights and the bias. The same bits for any number of threads.
+/// The gradients by the weights and the bias. The same bits for any number of threads. The calling thread keeps memory for it: up to
+/// some 24 MB, and the weights at the points, four times the weights.
+/// @pre there are tiles
 /// @param x         the input of the convolution
 /// @param gradient  by its result
 /// @param weights   what is filled, of the channels that there are
 /// @param bias      [out] of the shape, or null
-inline void winograd_weight_gradient(const WinogradShape& shape, std::int64_t lanes, const LaneView<const float>& x,
-                                     const LaneView<const float>& gradient, std::int64_t real_in, std::int64_t real_out,
-                                     const WeightView<float>& weights, float* bias) {
+inline void winograd_weight_gradient(const WinogradShape& shape, const WinogradKernels& kernels,
+                                     const LaneView<const float>& x, const LaneView<const float>& gradient,
+                                     std::int64_t real_in, std::int64_t real_out, const WeightView<float>& weights,
+                                     float* bias) {
   constexpr std::int64_t most_bytes = std::int64_t{12} << 20;
   constexpr std::int64_t step = 48;
   constexpr std::int64_t points = detail::winograd_points;
-  const auto& kernels = *detail::winograd_kernels(lanes);
   const std::int64_t halo = shape.taps - 1;
   const std::int64_t shift = shape.taps == 1 ? 0 : shape.padding;
   const std::int64_t depth = shape.out_depth();
@@ -107,8 +108,8 @@ inline void winograd_weight_gradient(const WinogradShape& shape, std::int64_t la
   const std::int64_t tiles =
       std::min(shape.tiles(), most_rows / (shape.taps == 1 ? 1 : std::min<std::int64_t>(depth, 8)));
   const std::int64_t slices = std::clamp<std::int64_t>(most_rows / tiles, 1, depth);
-  const std::int64_t in_stride = (slices + halo) * tiles * shape.in + 16;
-  const std::int64_t out_stride = slices * tiles * shape.out + 16;
+  const std::int64_t in_stride = detail::winograd_stride((slices + halo) * tiles, shape.in);
+  const std::int64_t out_stride = detail::winograd_stride(slices * tiles, shape.out);
   const std::int64_t tasks_a_slice = (tiles + step - 1) / step;
   static thread_local LineBuffer in_buffer;
   static thread_local LineBuffer out_buffer;
@@ -143,14 +144,13 @@ inline void winograd_weight_gradient(const WinogradShape& shape, std::int64_t la
       parallel_for(points * shape.taps, [&](std::int64_t task) {
         const std::int64_t point = task / shape.taps;
         const std::int64_t tap = task % shape.taps;
-        float* const to =
-            products + point * detail::WinogradLoops<8>::weight_stride(shape) + tap * shape.in * shape.out;
+        float* const to = products + point * detail::winograd_stride(shape) + tap * shape.in * shape.out;
         if (is_first) std::fill_n(to, shape.in * shape.out, 0.0F);
         kernels.add_products(shape, inputs + point * in_stride + tap * count * shape.in, results + point * out_stride,
                              deep * count, to);
       });
     }
-  parallel_for(shape.out / lanes,
+  parallel_for(shape.out / kernels.lanes,
                [&](std::int64_t lane) { kernels.unpack(shape, products, lane, real_in, real_out, weights); });
   if (bias == nullptr) return;
   for (std::int64_t c = 0; c < shape.out; ++c) {

@@ -69,6 +69,18 @@ namespace detail {
 
 inline constexpr std::int64_t winograd_points = 36;
 
+/// Elements between two points in the values of `rows` tiles: a cache line more than they are, so that the 36 vectors of a tile do
+/// not all want the same place of the cache.
+[[nodiscard]] constexpr std::int64_t winograd_stride(std::int64_t rows, std::int64_t channels) noexcept {
+  return rows * channels + 16;
+}
+/// The same in packed weights and their gradients.
+[[nodiscard]] constexpr std::int64_t winograd_stride(const WinogradShape& s) noexcept {
+  return winograd_stride(s.taps * s.in, s.out);
+}
+/// Tiles are worked on in multiples of these: rows of the products that are in registers at once divide it.
+inline constexpr std::int64_t winograd_tile_step = 12;
+
 /// The loops for vectors of `Lanes` floats. All is inlined into functions that are compiled for the processor.
 template <int Lanes>
 struct WinogradLoops : VectorLoops<Lanes> {
@@ -80,6 +92,7 @@ struct WinogradLoops : VectorLoops<Lanes> {
   using typename Base::Vector;
   static constexpr std::int64_t rows = Lanes == 16 ? 12 : 6;  ///< of tiles, by two vectors of channels, in registers
   static constexpr std::int64_t single_rows = 12;             ///< by one vector
+  static_assert(winograd_tile_step % rows == 0 && winograd_tile_step % single_rows == 0);
 
   static constexpr float a = 0.625F;
   static constexpr float b = 1.5F;
@@ -245,15 +258,10 @@ struct WinogradLoops : VectorLoops<Lanes> {
           Vector u[6];
           weights_to_points(line, u);
           for (std::int64_t r = 0; r < 6; ++r)
-            store(panel + (r * 6 + c) * weight_stride(shape) + tap * shape.out * shape.in + i * width, u[r]);
+            store(panel + (r * 6 + c) * winograd_stride(shape) + tap * shape.out * shape.in + i * width, u[r]);
         }
       }
   }
-
-  /// Elements between two points in the values of `tiles` tiles: a cache line more than they are, so that the 36 vectors of a tile
-  /// do not all want the same place of the cache.
-  static std::int64_t point_stride(std::int64_t tiles, std::int64_t channels) { return tiles * channels + 16; }
-  static std::int64_t weight_stride(const WinogradShape& s) { return s.taps * s.in * s.out + 16; }
 
   /// The results of `count` tiles from `first` on, in slices [z_begin, z_end) of the result.
   template <bool Plain>
@@ -262,8 +270,8 @@ struct WinogradLoops : VectorLoops<Lanes> {
                                                      const LaneView<float>& y, std::int64_t first, std::int64_t count,
                                                      std::int64_t room, std::int64_t z_begin, std::int64_t z_end,
                                                      float* scratch) {
-    const std::int64_t in_stride = point_stride(room, s.in);
-    const std::int64_t out_stride = point_stride(room, s.out);
+    const std::int64_t in_stride = winograd_stride(room, s.in);
+    const std::int64_t out_stride = winograd_stride(room, s.out);
     float* const products = scratch + s.taps * winograd_points * in_stride;
     const std::int64_t shift = s.taps == 1 ? 0 : s.padding;
     std::int64_t next = std::max<std::int64_t>(0, z_begin - shift);  // the slice to evaluate
@@ -279,7 +287,7 @@ struct WinogradLoops : VectorLoops<Lanes> {
         std::int64_t taps = 0;
         for (std::int64_t slice = low; slice < high; ++slice, ++taps) {
           as[taps] = scratch + (slice % s.taps * winograd_points + point) * in_stride;
-          bs[taps] = weights + point * weight_stride(s) + (slice - (z - shift)) * s.out * s.in;
+          bs[taps] = weights + point * winograd_stride(s) + (slice - (z - shift)) * s.out * s.in;
         }
         multiply_tiles(s, taps, as, bs, count, products + point * out_stride);
       }
@@ -390,7 +398,7 @@ struct WinogradLoops : VectorLoops<Lanes> {
       }
   }
 
-  /// Inputs of tiles at the points, for the gradient by the weights.
+  /// Gradients of tiles of results at the points, for the gradient by the weights, and their sums, for that by the bias.
   template <bool Plain>
   [[gnu::always_inline]] static inline void evaluate_gradients(const WinogradShape& s, const LaneView<const float>& d,
                                                                std::int64_t first, std::int64_t count, std::int64_t z,
@@ -447,7 +455,7 @@ struct WinogradLoops : VectorLoops<Lanes> {
           Vector u[6];
           Vector g[3];
           for (std::int64_t r = 0; r < 6; ++r)
-            load(u[r], from + (r * 6 + c) * weight_stride(s) + (tap * s.in + i) * s.out + first);
+            load(u[r], from + (r * 6 + c) * winograd_stride(s) + (tap * s.in + i) * s.out + first);
           points_to_weights(u, g);
           for (std::int64_t r = 0; r < 3; ++r) half[r][c] = g[r];
         }
@@ -467,6 +475,8 @@ struct WinogradLoops : VectorLoops<Lanes> {
   }
 };
 
+}  // namespace detail
+
 /// The loops in the form for this processor.
 struct WinogradKernels {
   std::int64_t lanes = 0;
@@ -483,8 +493,10 @@ struct WinogradKernels {
                  const WeightView<float>&);
 };
 
+namespace detail {
+
 #if defined(__x86_64__) && defined(__GNUC__)
-// The same loops for each set of instructions; attributes cannot be parameters of templates.
+// The same loops for each set of instructions; attributes cannot be parameters of templates. A test has one more of it.
 #define IVADO_WINOGRAD_KERNELS(name, set, lanes_of_it)                                                                 \
   struct name {                                                                                                        \
     using Loops = WinogradLoops<lanes_of_it>;                                                                          \
@@ -525,25 +537,21 @@ struct WinogradKernels {
   };
 IVADO_WINOGRAD_KERNELS(Avx2Winograd, "avx2,fma", 8)
 IVADO_WINOGRAD_KERNELS(Avx512Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma", 16)
-/// Sixteen lanes as pairs of vectors: what the tests know of `Avx512Winograd` on processors that are without.
-IVADO_WINOGRAD_KERNELS(PairedAvx2Winograd, "avx2,fma", 16)
-#undef IVADO_WINOGRAD_KERNELS
 #endif
 
-/// The kernels for so many lanes; null where this processor has none.
+}  // namespace detail
+
+/// The kernels for so many channels side by side; null where this processor has none.
 [[nodiscard]] inline const WinogradKernels* winograd_kernels(std::int64_t lanes) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-  static const WinogradKernels narrow = Avx2Winograd::kernels();
-  static const WinogradKernels wide = has_avx512 ? Avx512Winograd::kernels() : PairedAvx2Winograd::kernels();
-  if (!has_avx2) return nullptr;
-  if (lanes == 8) return &narrow;
-  if (lanes == 16) return &wide;
+  static const WinogradKernels narrow = detail::Avx2Winograd::kernels();
+  static const WinogradKernels wide = detail::Avx512Winograd::kernels();
+  if (lanes == 8 && has_avx2()) return &narrow;
+  if (lanes == 16 && has_avx2() && has_avx512) return &wide;
 #endif
   return nullptr;
 }
 
-}  // namespace detail
 }  // namespace ivado::engine

@@ -119,8 +119,8 @@ class OneDnnConvolution {
         forward_(describe_forward(engine::describe_any(x), engine::describe_any(weight), bias_description(),
                                   engine::describe_any(result_shape_), window_)) {}
 
-  /// True if oneDNN has more than an implementation for completeness.
-  [[nodiscard]] bool is_fast() const { return !engine::is_reference(forward_); }
+  /// True if there is more than an implementation for completeness.
+  [[nodiscard]] bool is_fast() const { return winograd_ || !engine::is_reference(forward_); }
 
   /// The result [N, out, spatial…].
   /// @param bias  [out]; not read where there is none
@@ -135,7 +135,7 @@ class OneDnnConvolution {
       at::Tensor y = empty_like(x, result_shape_);
       const engine::WinogradShape& shape = *winograd_;
       const auto& packed = pack(shape, weight_view<const float>(weight));
-      engine::winograd_convolve(shape, lanes(), view<const float>(x), packed,
+      engine::winograd_convolve(shape, kernels(), view<const float>(x), packed,
                                 {.bias = has_bias_ ? bias.data_ptr<float>() : nullptr}, view<float>(y));
       return y;
     }
@@ -167,7 +167,7 @@ class OneDnnConvolution {
       at::Tensor out = at::empty_like(like);
       const engine::WinogradShape turned = winograd_->turned();
       const auto& packed = pack(turned, weight_view<const float>(weight).turned(turned.taps));
-      engine::winograd_convolve(turned, lanes(), view<const float>(gradient), packed, {}, view<float>(out));
+      engine::winograd_convolve(turned, kernels(), view<const float>(gradient), packed, {}, view<float>(out));
       return out;
     }
     const auto& primitive = to_input(like);
@@ -193,7 +193,7 @@ class OneDnnConvolution {
     if (winograd_) {
       at::Tensor out = at::empty(sizes(weight_shape_), gradient.options());
       const at::Tensor bias = has_bias_ ? at::empty({weight_shape_[0]}, gradient.options()) : at::Tensor();
-      engine::winograd_weight_gradient(*winograd_, lanes(), view<const float>(x), view<const float>(gradient),
+      engine::winograd_weight_gradient(*winograd_, kernels(), view<const float>(x), view<const float>(gradient),
                                        winograd_->in, winograd_->out, weight_view<float>(out),
                                        has_bias_ ? bias.data_ptr<float>() : nullptr);
       return {out, bias};
@@ -234,10 +234,10 @@ class OneDnnConvolution {
     std::vector<std::optional<Plane>> planes;  ///< one a plane of the kernel; none where it lies in the padding alone
   };
 
-  /// True if this is a matrix product of plain values.
+  /// True if this is a matrix product of plain values, of as many voxels as the loops take at once or more.
   [[nodiscard]] bool is_pointwise(const at::Tensor& one) const {
     return weight_shape_[2] == 1 && stride_ == 1 && padding_ == 0 && one.is_contiguous() &&
-           engine::has_pointwise(weight_shape_[1], weight_shape_[0]);
+           one.numel() >= 16 * one.size(0) * one.size(1) && engine::has_pointwise(weight_shape_[1], weight_shape_[0]);
   }
   [[nodiscard]] engine::PointwiseShape pointwise_of(const at::Tensor& one) const {
     return {one.size(0), weight_shape_[1], weight_shape_[0], one.numel() / (one.size(0) * one.size(1))};
@@ -247,8 +247,8 @@ class OneDnnConvolution {
   [[nodiscard]] static std::optional<engine::WinogradShape> winograd_of(const Shape& x, const Shape& weight,
                                                                         std::int64_t stride, std::int64_t padding) {
     const std::int64_t lanes = lanes_for(weight);
-    const bool fits = weight[2] == 3 && stride == 1 && padding <= 2 && weight[0] % lanes == 0 &&
-                      weight[1] % lanes == 0 && x.size() > 0 && engine::has_winograd(lanes);
+    const bool fits = weight[2] == 3 && stride == 1 && padding <= 1 && weight[0] % lanes == 0 &&
+                      weight[1] % lanes == 0 && x.size() > 0 && engine::winograd_kernels(lanes) != nullptr;
     if (!fits) return std::nullopt;
     const bool is_deep = x.rank() == 5;
     const engine::WinogradShape shape{.samples = x[0],
@@ -267,7 +267,9 @@ class OneDnnConvolution {
     return weight[0] % most == 0 && weight[1] % most == 0 ? most : 8;
   }
   [[nodiscard]] std::int64_t lanes() const { return lanes_for(weight_shape_); }
-  /// A tensor's elements as Winograd's loops see them.
+  [[nodiscard]] const engine::WinogradKernels& kernels() const { return *engine::winograd_kernels(lanes()); }
+  /// A tensor's elements as Winograd's loops see them. The rule above leaves slices of at least 7 voxels, so the strides tell plain ones
+  /// from those with the channels last.
   template <class T>
   [[nodiscard]] engine::LaneView<T> view(const at::Tensor& tensor) const {
     const std::int64_t axes = tensor.dim();
@@ -283,7 +285,7 @@ class OneDnnConvolution {
   [[nodiscard]] const engine::LineBuffer& pack(const engine::WinogradShape& shape,
                                                const engine::WeightView<const float>& weights) const {
     static thread_local engine::LineBuffer packed;
-    engine::winograd_pack(shape, lanes(), weights, shape.in, shape.out, packed);
+    engine::winograd_pack(shape, kernels(), weights, shape.in, shape.out, packed);
     return packed;
   }
   template <class T>
@@ -424,8 +426,9 @@ class OneDnnConvolution {
   /// True for slices of few channels, as a network's first layer sees them: oneDNN's kernels work on vectors of input channels, and
   /// the product of the gradient and the unfolded input is several times faster.
   [[nodiscard]] bool unfolds() const {
+    constexpr std::int64_t most = std::int64_t{16} << 20;  // floats of one unfolded sample
     return weight_shape_.rank() == 4 && weight_shape_[1] < 8 && weight_shape_[2] > 1 &&
-           weight_shape_[1] * weight_shape_[2] * weight_shape_[3] <= 256;
+           weight_shape_[1] * weight_shape_[2] * weight_shape_[3] * result_shape_[2] * result_shape_[3] <= most;
   }
   [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_unfolding(const at::Tensor& gradient,
                                                                          const at::Tensor& x) const {
