@@ -81,3 +81,27 @@ TEST_CASE("Convolutions with kernels of one voxel and their gradients are the pl
     CHECK(all == of_one_thread);
   }
 }
+
+TEST_CASE("Unfolded, each result stands above the values that it depends on", "[unit]") {
+  const auto s = GENERATE(UnfoldShape{1, 9, 7, 3, 1, 1}, UnfoldShape{2, 8, 11, 7, 2, 3}, UnfoldShape{3, 6, 5, 3, 2, 0},
+                          UnfoldShape{1, 3, 2, 3, 1, 2}, UnfoldShape{1, 2, 2, 7, 3, 4});
+  constexpr std::int64_t samples = 2;
+  const std::vector<float> x = noise(samples * s.channels * s.height * s.width, 1);
+  const std::int64_t results = s.out_height() * s.out_width();
+  std::vector<float> found(static_cast<std::size_t>(samples * s.rows() * results), 7);
+  const ThreadScope scope(2);
+  unfold(s, samples, x.data(), found.data());
+  bool same = true;
+  for (std::int64_t n = 0; n < samples; ++n)
+    for (std::int64_t row = 0; row < s.rows(); ++row)
+      for (std::int64_t k = 0; k < results; ++k) {
+        const std::int64_t channel = row / (s.kernel * s.kernel);
+        const std::int64_t r = k / s.out_width() * s.stride + row / s.kernel % s.kernel - s.padding;
+        const std::int64_t c = k % s.out_width() * s.stride + row % s.kernel - s.padding;
+        const bool is_there = channel < s.channels && r >= 0 && r < s.height && c >= 0 && c < s.width;
+        const float expected =
+            is_there ? x[static_cast<std::size_t>(((n * s.channels + channel) * s.height + r) * s.width + c)] : 0;
+        same = same && found[static_cast<std::size_t>((n * s.rows() + row) * results + k)] == expected;
+      }
+  CHECK(same);
+}

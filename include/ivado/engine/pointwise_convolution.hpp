@@ -226,4 +226,49 @@ inline void pointwise_weight_gradient(const PointwiseShape& s, const float* x, c
     for (std::int64_t in = 0; in < s.in; ++in) weights[out * s.in + in] = total[in * s.out + out];
 }
 
+/// A convolution of slices, as its input is unfolded for a matrix product.
+struct UnfoldShape {
+  std::int64_t channels = 0;
+  std::int64_t height = 0;  ///< of the input
+  std::int64_t width = 0;
+  std::int64_t kernel = 0;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+
+  [[nodiscard]] std::int64_t out_height() const noexcept { return (height + 2 * padding - kernel) / stride + 1; }
+  [[nodiscard]] std::int64_t out_width() const noexcept { return (width + 2 * padding - kernel) / stride + 1; }
+  /// Values that a result depends on, filled up to a multiple of 8.
+  [[nodiscard]] std::int64_t rows() const noexcept { return (channels * kernel * kernel + 7) / 8 * 8; }
+};
+
+/// Puts the values that each result depends on into a column: [samples, channel and place in the kernel, result].
+/// @param x   plain, [samples, channels, height, width]
+/// @param to  [samples, `rows`, `out_height` · `out_width`]; rows that fill up are zero
+inline void unfold(const UnfoldShape& s, std::int64_t samples, const float* x, float* to) {
+  const std::int64_t out_width = s.out_width();
+  parallel_for(samples * s.rows(), [&](std::int64_t task) {
+    const std::int64_t row = task % s.rows();
+    const std::int64_t channel = row / (s.kernel * s.kernel);
+    float* out = to + task * s.out_height() * out_width;
+    if (channel >= s.channels) return void(std::fill_n(out, s.out_height() * out_width, 0.0F));
+    const std::int64_t down = row / s.kernel % s.kernel - s.padding;
+    const std::int64_t right = row % s.kernel - s.padding;
+    const float* const plane = x + (task / s.rows() * s.channels + channel) * s.height * s.width;
+    // The results whose value is in the image: 0 <= column * stride + right < width.
+    const std::int64_t begin =
+        std::clamp<std::int64_t>((std::max<std::int64_t>(0, -right) + s.stride - 1) / s.stride, 0, out_width);
+    const std::int64_t end = std::clamp<std::int64_t>(
+        (std::max<std::int64_t>(0, s.width - right) + s.stride - 1) / s.stride, begin, out_width);
+    for (std::int64_t r = 0; r < s.out_height(); ++r, out += out_width) {
+      const std::int64_t from_row = r * s.stride + down;
+      const bool is_inside = from_row >= 0 && from_row < s.height;
+      std::fill_n(out, is_inside ? begin : out_width, 0.0F);
+      if (!is_inside) continue;
+      const float* const from = plane + from_row * s.width + right;
+      for (std::int64_t c = begin; c < end; ++c) out[c] = from[c * s.stride];
+      std::fill(out + end, out + out_width, 0.0F);
+    }
+  });
+}
+
 }  // namespace ivado::engine

@@ -426,21 +426,31 @@ class OneDnnConvolution {
   /// True for slices of few channels, as a network's first layer sees them: oneDNN's kernels work on vectors of input channels, and
   /// the product of the gradient and the unfolded input is several times faster.
   [[nodiscard]] bool unfolds() const {
-    constexpr std::int64_t most = std::int64_t{16} << 20;  // floats of one unfolded sample
-    return weight_shape_.rank() == 4 && weight_shape_[1] < 8 && weight_shape_[2] > 1 &&
-           weight_shape_[1] * weight_shape_[2] * weight_shape_[3] * result_shape_[2] * result_shape_[3] <= most;
+    return weight_shape_.rank() == 4 && weight_shape_[1] < 8 && weight_shape_[2] > 1 && weight_shape_[0] % 8 == 0 &&
+           result_shape_[2] * result_shape_[3] >= 16 && engine::has_avx2();
   }
-  [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_unfolding(const at::Tensor& gradient,
-                                                                         const at::Tensor& x) const {
+  [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_unfolding(const at::Tensor& given,
+                                                                         const at::Tensor& input) const {
+    constexpr std::int64_t most = std::int64_t{16} << 20;  // floats that are unfolded at once
+    const at::Tensor x = input.contiguous();
+    const at::Tensor gradient = given.contiguous();
+    const engine::UnfoldShape shape{x.size(1), x.size(2), x.size(3), weight_shape_[2], stride_, padding_};
     const std::int64_t out = weight_shape_[0];
-    const std::int64_t of_out = weight_shape_[1] * weight_shape_[2] * weight_shape_[3];
-    at::Tensor sum = at::zeros({out, of_out}, gradient.options());
-    for (std::int64_t n = 0; n < x.size(0); ++n) {
-      const at::Tensor unfolded = at::im2col(x.narrow(0, n, 1), {weight_shape_[2], weight_shape_[3]}, {1, 1},
-                                             {padding_, padding_}, {stride_, stride_})[0];
-      sum.addmm_(gradient[n].reshape({out, -1}), unfolded.t());
+    const std::int64_t voxels = result_shape_[2] * result_shape_[3];
+    const std::int64_t at_once = std::clamp<std::int64_t>(most / (shape.rows() * voxels), 1, x.size(0));
+    const at::Tensor unfolded = at::empty({at_once, shape.rows(), voxels}, x.options());
+    const at::Tensor part = at::empty({out, shape.rows()}, x.options());
+    at::Tensor sum = at::zeros({out, shape.rows()}, x.options());
+    for (std::int64_t n = 0; n < x.size(0); n += at_once) {
+      const std::int64_t samples = std::min(at_once, x.size(0) - n);
+      engine::unfold(shape, samples, x.data_ptr<float>() + n * x.stride(0), unfolded.data_ptr<float>());
+      engine::pointwise_weight_gradient({samples, shape.rows(), out, voxels}, unfolded.data_ptr<float>(),
+                                        gradient.data_ptr<float>() + n * gradient.stride(0), part.data_ptr<float>());
+      sum.add_(part);
     }
-    return {sum.view(sizes(weight_shape_)), has_bias_ ? gradient.sum({0, 2, 3}) : at::Tensor()};
+    const std::int64_t of_out = weight_shape_[1] * weight_shape_[2] * weight_shape_[3];
+    return {sum.narrow(1, 0, of_out).reshape(sizes(weight_shape_)),
+            has_bias_ ? gradient.sum(at::IntArrayRef({0, 2, 3})) : at::Tensor()};
   }
 
   [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_planes(const at::Tensor& gradient,
