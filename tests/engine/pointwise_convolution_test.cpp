@@ -2,35 +2,15 @@
 #include <cmath>
 #include <cstdint>
 #include <ivado/engine/pointwise_convolution.hpp>
-#include <ivado/random.hpp>
 #include <vector>
 
 #include "../catch.hpp"
+#include "numbers.hpp"
 
 using namespace ivado;
 using namespace ivado::engine;
-
-namespace {
-
-std::vector<float> noise(std::int64_t count, std::uint32_t number) {
-  std::vector<float> out(static_cast<std::size_t>(count));
-  Rng rng(RandomKey{12, 0, number, 0});
-  for (auto& value : out) value = static_cast<float>(rng.normal(0.2, 1));
-  return out;
-}
-
-double distance(const std::vector<float>& a, const std::vector<double>& b) {
-  double apart = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    apart += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    size += b[i] * b[i];
-  }
-  REQUIRE(size > 0);
-  return std::sqrt(apart / size);
-}
-
-}  // namespace
+using test::distance;
+using test::noise;
 
 TEST_CASE("Convolutions with kernels of one voxel and their gradients are the plain sums", "[unit]") {
   // Panels that voxels fill and that they do not, rows in all remainders, several tasks.

@@ -3,36 +3,18 @@
 #include <cmath>
 #include <cstdint>
 #include <ivado/engine/winograd.hpp>
-#include <ivado/random.hpp>
 #include <type_traits>
 #include <vector>
 
 #include "../catch.hpp"
+#include "numbers.hpp"
 
 using namespace ivado;
 using namespace ivado::engine;
+using test::distance;
+using test::noise;
 
 namespace {
-
-std::vector<float> noise(std::int64_t count, std::uint32_t number) {
-  std::vector<float> out(static_cast<std::size_t>(count));
-  Rng rng(RandomKey{11, 0, number, 0});
-  for (auto& value : out) value = static_cast<float>(rng.normal(0.2, 1));
-  return out;
-}
-
-/// |a - b| / |b|, as Euclidean norms.
-double distance(const std::vector<float>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double apart = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    apart += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    size += b[i] * b[i];
-  }
-  REQUIRE(size > 0);
-  return std::sqrt(apart / size);
-}
 
 enum class Order { blocks, channels_last, plain };
 

@@ -268,7 +268,7 @@ class OneDnnConvolution {
   }
   [[nodiscard]] std::int64_t lanes() const { return lanes_for(weight_shape_); }
   [[nodiscard]] const engine::WinogradKernels& kernels() const { return *engine::winograd_kernels(lanes()); }
-  /// A tensor's elements as Winograd's loops see them. The rule above leaves slices of at least 7 voxels, so the strides tell plain ones
+  /// A tensor's elements as Winograd's loops see them. The rule above leaves slices of at least 8 voxels, so the strides tell plain ones
   /// from those with the channels last.
   template <class T>
   [[nodiscard]] engine::LaneView<T> view(const at::Tensor& tensor) const {
