@@ -9,12 +9,12 @@
 
 #include "../catch.hpp"
 
-namespace ivado::test {
+namespace test {
 
 /// Numbers without a pattern, of mean 0.2 and standard deviation 1.
 inline std::vector<float> noise(std::int64_t count, std::uint32_t number) {
   std::vector<float> out(static_cast<std::size_t>(count));
-  Rng rng(RandomKey{11, 0, number, 0});
+  ivado::Rng rng(ivado::RandomKey{11, 0, number, 0});
   for (auto& value : out) value = static_cast<float>(rng.normal(0.2, 1));
   return out;
 }
@@ -32,4 +32,4 @@ inline double distance(const std::vector<float>& a, const std::vector<double>& b
   return std::sqrt(apart / size);
 }
 
-}  // namespace ivado::test
+}  // namespace test
