@@ -1,8 +1,10 @@
 # How ivado's own targets are built: tests, examples, benchmarks. Nothing here reaches a user of the library.
 #
-#   ivado_build(<target> [DATA])  warnings, compiler cache, and ivado::ivado with its precompiled header; with DATA it links
+#   ivado_build(<target> [DATA] [HEADERS])
+#                                 warnings, compiler cache, and ivado::ivado with its precompiled header; with DATA it links
 #                                 ivado::data alone and has no precompiled header of its own. Both get the optional
-#                                 components that are there.
+#                                 components that are there; and, with IVADO_COMPILED, ivado::compiled or ivado::compiled_data, but
+#                                 for HEADERS, which are compiled from the headers alone.
 #   ivado_unite(<result> <size> <file>…)  with IVADO_UNITY, sources that hold up to <size> of the files each: the library's functions
 #                                 are compiled once a source and not once a file. Without it, the files themselves.
 include("${CMAKE_CURRENT_LIST_DIR}/IvadoScan.cmake")
@@ -32,7 +34,7 @@ endif()
 set(ivado_gcc_12_is_wrong -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread)
 
 function(ivado_build target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "DATA" "" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "DATA;HEADERS" "" "")
   if(ivado_launcher)
     set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "${ivado_launcher}")
   endif()
@@ -51,10 +53,16 @@ function(ivado_build target)
       target_link_libraries(${target} PRIVATE ivado::${component})
     endif()
   endforeach()
+  set(library ivado::ivado)
   if(arg_DATA)
-    target_link_libraries(${target} PRIVATE ivado::data)
-  else()
-    target_link_libraries(${target} PRIVATE ivado::ivado)
+    set(library ivado::data)
+  endif()
+  if(IVADO_COMPILED AND NOT arg_HEADERS)
+    string(REPLACE "ivado::ivado" "ivado::compiled" library "${library}")
+    string(REPLACE "ivado::data" "ivado::compiled_data" library "${library}")
+  endif()
+  target_link_libraries(${target} PRIVATE ${library})
+  if(NOT arg_DATA)
     set_target_properties(${target} PROPERTIES JOB_POOL_COMPILE torch JOB_POOL_PRECOMPILE_HEADER torch)
     if(IVADO_PCH AND NOT target STREQUAL "ivado_torch_pch")
       target_precompile_headers(${target} REUSE_FROM ivado_torch_pch)
@@ -66,8 +74,15 @@ endfunction()
 if(IVADO_PCH AND IVADO_TORCH)
   file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/pch/ivado_torch_pch.cpp" CONTENT "// The owner of the precompiled header.\n")
   add_library(ivado_torch_pch OBJECT "${CMAKE_BINARY_DIR}/pch/ivado_torch_pch.cpp")
-  ivado_build(ivado_torch_pch)
+  ivado_build(ivado_torch_pch HEADERS)
   target_precompile_headers(ivado_torch_pch PRIVATE <torch/torch.h> <nlohmann/json.hpp>)
+endif()
+
+if(IVADO_COMPILED)
+  ivado_build(ivado_compiled_data DATA HEADERS)
+  if(TARGET ivado_compiled)
+    ivado_build(ivado_compiled HEADERS)
+  endif()
 endif()
 
 # Each file stands in a namespace of its own, after the includes of all, so names of one do not meet names of another. A file that

@@ -9,6 +9,8 @@
 # Where the JSON names a detector (object_detection_params.object_detection_path), the program has one, and crops to its box. It is one
 # of slices or of volumes as the experiment itself is, or what DETECTOR says: 2 for a packaged model of slices, 3 for one of volumes.
 #
+# It links ivado::compiled where the project has that, which compiles faster.
+#
 # Where ivado has its component engine, convolutions are oneDNN's (ivado::OneDnnBackend), else LibTorch's.
 #
 # A part that ivado does not have is an error of configuration that names the key.
@@ -339,7 +341,11 @@ function(ivado_add_experiment name)
   set(path "${CMAKE_CURRENT_BINARY_DIR}/${name}.experiment.cpp")
   file(CONFIGURE OUTPUT "${path}" CONTENT "@source@" @ONLY)
   add_executable(${name} "${path}")
-  target_link_libraries(${name} PRIVATE ivado::ivado)
+  if(TARGET ivado::compiled)
+    target_link_libraries(${name} PRIVATE ivado::compiled)
+  else()
+    target_link_libraries(${name} PRIVATE ivado::ivado)
+  endif()
   if(arg_HDF5)
     target_link_libraries(${name} PRIVATE ivado::hdf5)
   endif()

@@ -20,7 +20,7 @@ foreach(component data torch ${IVADO_COMPONENTS})
 endforeach()
 
 configure_package_config_file(cmake/ivadoConfig.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/ivadoConfig.cmake"
-                              INSTALL_DESTINATION "${package_dir}")
+                              INSTALL_DESTINATION "${package_dir}" PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
 # Before 1.0 a minor version may change what users call.
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/ivadoConfigVersion.cmake" COMPATIBILITY SameMinorVersion
                                  ARCH_INDEPENDENT)
@@ -29,5 +29,7 @@ install(
         "${CMAKE_CURRENT_BINARY_DIR}/ivadoConfigVersion.cmake"
         cmake/IvadoDependencies.cmake
         cmake/IvadoExperiment.cmake
+        cmake/IvadoCompiled.cmake
+        cmake/IvadoScan.cmake
         cmake/experiment.cpp.in
   DESTINATION "${package_dir}")

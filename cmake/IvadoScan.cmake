@@ -1,15 +1,18 @@
-# What our files need, found by following their includes at configure time.
+# What files need, found by following their includes at configure time.
 #
-#   ivado_needs(<file> <result>)  what it reaches that is not always there or takes long to compile: a list of `torch`, of optional
-#                                 components, and of `json` and `eigen`
+#   ivado_needs(<file> <include folder> <result>)  what it reaches that is not always there or takes long to compile: a list of
+#                                                  `torch`, of optional components, and of `json` and `eigen`
+#   ivado_reaches(<file> <result>)                 behind ivado_needs: our files that it includes, directly and through others
+#   ivado_sort_by_needs(<prefix> <file>…)          the files that can be built here, apart by whether they need LibTorch
 
-function(ivado_needs file result)
+function(ivado_needs file include_dir result)
   get_property(known GLOBAL PROPERTY "ivado_needs:${file}" SET)
   if(NOT known)
     set_property(GLOBAL PROPERTY "ivado_needs:${file}" "") # ends a circle of includes
     file(STRINGS "${file}" lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     cmake_path(GET file PARENT_PATH folder)
     set(needs "")
+    set(reached "")
     foreach(line IN LISTS lines)
       if(line MATCHES "<(torch|ATen|c10)/")
         list(APPEND needs torch)
@@ -19,7 +22,7 @@ function(ivado_needs file result)
         list(APPEND needs eigen)
       elseif(line MATCHES "<gif_lib\\.h>")
         list(APPEND needs report)
-      elseif(line MATCHES "<hdf5\\.h>")
+      elseif(line MATCHES "<(hdf5|H5[A-Z]+[a-z]+)\\.h>")
         list(APPEND needs hdf5)
       elseif(line MATCHES "<itkGDCM")
         list(APPEND needs dicom)
@@ -29,11 +32,13 @@ function(ivado_needs file result)
         list(APPEND needs onnx)
       elseif(line MATCHES "[<\"]([^>\"]+)[>\"]")
         set(name "${CMAKE_MATCH_1}")
-        foreach(included IN ITEMS "${folder}/${name}" "${ivado_SOURCE_DIR}/include/${name}")
+        foreach(included IN ITEMS "${folder}/${name}" "${include_dir}/${name}")
           cmake_path(NORMAL_PATH included)
           if(EXISTS "${included}")
-            ivado_needs("${included}" more)
+            ivado_needs("${included}" "${include_dir}" more)
             list(APPEND needs ${more})
+            ivado_reaches("${included}" more)
+            list(APPEND reached "${included}" ${more})
             break()
           endif()
         endforeach()
@@ -41,9 +46,16 @@ function(ivado_needs file result)
     endforeach()
     list(REMOVE_DUPLICATES needs)
     set_property(GLOBAL PROPERTY "ivado_needs:${file}" "${needs}")
+    list(REMOVE_DUPLICATES reached)
+    set_property(GLOBAL PROPERTY "ivado_reaches:${file}" "${reached}")
   endif()
   get_property(needs GLOBAL PROPERTY "ivado_needs:${file}")
   set(${result} "${needs}" PARENT_SCOPE)
+endfunction()
+
+function(ivado_reaches file result)
+  get_property(reached GLOBAL PROPERTY "ivado_reaches:${file}")
+  set(${result} "${reached}" PARENT_SCOPE)
 endfunction()
 
 # The files of a list that can be built here, apart by whether they need LibTorch: <prefix>_data and <prefix>_torch. What needs a
@@ -52,7 +64,7 @@ function(ivado_sort_by_needs prefix)
   set(data "")
   set(torch "")
   foreach(file IN LISTS ARGN)
-    ivado_needs("${file}" needs)
+    ivado_needs("${file}" "${ivado_SOURCE_DIR}/include" needs)
     set(missing FALSE)
     foreach(component IN LISTS IVADO_COMPONENTS)
       if("${component}" IN_LIST needs AND NOT TARGET ivado::${component})

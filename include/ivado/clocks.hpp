@@ -3,12 +3,14 @@
 
 #include <ctime>
 
+#include "inline.hpp"
+
 namespace ivado {
 
 namespace detail {
 
 /// Seconds on a POSIX clock; 0 where there is no such clock.
-[[nodiscard]] inline double clock_s(clockid_t clock) noexcept {
+[[nodiscard]] IVADO_INLINE double clock_s(clockid_t clock) noexcept {
   timespec time{};
   if (::clock_gettime(clock, &time) != 0) return 0;
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);

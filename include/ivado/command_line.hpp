@@ -15,6 +15,7 @@
 #include "config/sections.hpp"
 #include "error.hpp"
 #include "infer/patch_choice.hpp"
+#include "inline.hpp"
 
 namespace ivado {
 
@@ -39,7 +40,7 @@ struct CommandLine {
 };
 
 /// The text of `--help`.
-inline void print_usage(std::ostream& out, std::string_view program) {
+IVADO_INLINE void print_usage(std::ostream& out, std::string_view program) {
   out << "usage: " << program << " [-c config.json] [--train | --test | --segment] [options]\n\n"
       << "  -c,  --config FILE        configuration, in ivadomed's JSON\n"
          "       --train              train a model (the default, unless the configuration says otherwise)\n"
@@ -75,7 +76,7 @@ inline void print_usage(std::ostream& out, std::string_view program) {
 
 /// Reads the arguments behind the program's name.
 /// @throws Error (usage) for an unknown option (with the nearest), a missing or impossible value, or two commands
-[[nodiscard]] inline CommandLine parse_command_line(std::span<const std::string> arguments) {
+[[nodiscard]] IVADO_INLINE CommandLine parse_command_line(std::span<const std::string> arguments) {
   const std::string doing = "reading the command line";
   const std::vector<std::string> known{"-c",        "--config",    "--train",    "--test",          "--segment",
                                        "-pd",       "--path-data", "-po",        "--path-output",   "--threads",
@@ -180,7 +181,7 @@ inline void print_usage(std::ostream& out, std::string_view program) {
 /// Refuses options that the command would pass over.
 /// @param command  that of the command line, or else of the configuration
 /// @throws Error (usage) for --resume-training without --train, and --thr-increment with --segment
-inline void check_options(const CommandLine& line, Command command) {
+IVADO_INLINE void check_options(const CommandLine& line, Command command) {
   const auto refuse = [&](const std::string& option, const std::string& remedy) {
     throw usage_error("reading the command line",
                       option + " is given, and the command is \"" + std::string(enum_name(command)) + "\"", remedy);

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "inline.hpp"
+
 namespace ivado {
 
 /// Who can mend an error. The value is the exit status of a program that ends with it.
@@ -38,20 +40,20 @@ class Error : public std::runtime_error {
 };
 
 /// An error of the command line or the configuration (exit status 2).
-[[nodiscard]] inline Error usage_error(const std::string& doing, const std::string& found,
-                                       const std::string& remedy = {}) {
+[[nodiscard]] IVADO_INLINE Error usage_error(const std::string& doing, const std::string& found,
+                                             const std::string& remedy = {}) {
   return {Fault::usage, doing, found, remedy};
 }
 
 /// An error of a file or a data set (exit status 3).
-[[nodiscard]] inline Error data_error(const std::string& doing, const std::string& found,
-                                      const std::string& remedy = {}) {
+[[nodiscard]] IVADO_INLINE Error data_error(const std::string& doing, const std::string& found,
+                                            const std::string& remedy = {}) {
   return {Fault::data, doing, found, remedy};
 }
 
 /// Any other error (exit status 4).
-[[nodiscard]] inline Error internal_error(const std::string& doing, const std::string& found,
-                                          const std::string& remedy = {}) {
+[[nodiscard]] IVADO_INLINE Error internal_error(const std::string& doing, const std::string& found,
+                                                const std::string& remedy = {}) {
   return {Fault::internal, doing, found, remedy};
 }
 

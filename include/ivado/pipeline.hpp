@@ -42,6 +42,7 @@
 #include "infer/predict.hpp"
 #include "infer/slice_classifier.hpp"
 #include "infer/uncertainty.hpp"
+#include "inline.hpp"
 #include "interop/plot_threshold.hpp"
 #include "interop/python_checkpoint.hpp"
 #include "interop/safetensors.hpp"
@@ -219,7 +220,7 @@ void for_each_element(std::type_identity<One> one, const Visit& visit) {
 }
 
 /// A number with a fixed count of decimals.
-[[nodiscard]] inline std::string fixed(double value, int decimals) {
+[[nodiscard]] IVADO_INLINE std::string fixed(double value, int decimals) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(decimals) << value;
   return out.str();

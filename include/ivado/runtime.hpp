@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "error.hpp"
+#include "inline.hpp"
 
 namespace ivado {
 
@@ -39,7 +40,7 @@ struct Runtime {
 namespace detail {
 
 /// The file that the linear algebra of this process comes from; empty where that cannot be told.
-[[nodiscard]] inline std::string blas_library() {
+[[nodiscard]] IVADO_INLINE std::string blas_library() {
   void* symbol = ::dlsym(RTLD_DEFAULT, "sgemm_");
   Dl_info info{};
   if (symbol == nullptr || ::dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) return {};
@@ -49,14 +50,14 @@ namespace detail {
 
 /// True for the reference BLAS that Debian installs by default: matrix products run at a thirtieth of what OpenBLAS
 /// reaches.
-[[nodiscard]] inline bool is_reference_blas(const std::string& library) {
+[[nodiscard]] IVADO_INLINE bool is_reference_blas(const std::string& library) {
   return library.find("/blas/libblas") != std::string::npos;
 }
 
 /// Tells OpenBLAS its number of threads. Left alone it takes one a core, and each that has nothing to do spins between
 /// the calls: with `--threads 1` the transposed convolutions of a 3-D U-Net burned a third of the processor that way.
 /// Does nothing where another BLAS is in use.
-inline void set_blas_threads(int threads) {
+IVADO_INLINE void set_blas_threads(int threads) {
   using SetThreads = void (*)(int);
   if (const auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(threads);
 }
@@ -65,7 +66,7 @@ inline void set_blas_threads(int threads) {
 
 /// Sets up threads, memory and device. Call it once, before the first tensor is made.
 /// @throws Error (usage) if the number of threads is below 1 or `gpu_ids` is empty
-[[nodiscard]] inline Runtime start_runtime(const RuntimeOptions& options = {}) {
+[[nodiscard]] IVADO_INLINE Runtime start_runtime(const RuntimeOptions& options = {}) {
   Runtime runtime;
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   runtime.threads = options.threads.value_or(cores);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../data/sample.hpp"
+#include "../inline.hpp"
 #include "json.hpp"
 #include "params.hpp"
 #include "sections.hpp"
@@ -26,7 +27,7 @@ enum class MergeRule {
 };
 
 /// The built-in default tree of ivadomed 2.9.10, with its order of keys.
-[[nodiscard]] inline Json ivadomed_defaults() {
+[[nodiscard]] IVADO_INLINE Json ivadomed_defaults() {
   return Json::parse(R"({
     "command": "train",
     "gpu_ids": [0],
@@ -92,7 +93,7 @@ enum class MergeRule {
 /// hold
 ///              at least one value that is not an object (known-problems B1.6), and the old name's value wins
 /// @throws Error (usage) if an object has both names
-inline void rename_old_keys(Json& tree, MergeRule rule = MergeRule::strict, const std::string& path = {}) {
+IVADO_INLINE void rename_old_keys(Json& tree, MergeRule rule = MergeRule::strict, const std::string& path = {}) {
   if (!tree.is_object()) return;
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 3> new_names{
       {{"UNet3D", "Modified3DUNet"}, {"bids_path", "path_data"}, {"log_directory", "path_output"}}};
@@ -123,7 +124,7 @@ inline void rename_old_keys(Json& tree, MergeRule rule = MergeRule::strict, cons
 namespace detail {
 
 /// True if `null` stands for the default of this object, which asks for nothing.
-[[nodiscard]] inline bool null_means_off(std::string_view path) {
+[[nodiscard]] IVADO_INLINE bool null_means_off(std::string_view path) {
   static constexpr std::array<std::string_view, 10> paths{"object_detection_params",
                                                           "wandb",
                                                           "uncertainty",
@@ -138,7 +139,7 @@ namespace detail {
 }
 
 /// Merges a value that is no object into a default that is one.
-inline void merge_shorthand(Json& defaults, const Json& user, const std::string& path) {
+IVADO_INLINE void merge_shorthand(Json& defaults, const Json& user, const std::string& path) {
   if (user.is_boolean() && defaults.contains("applied")) {
     defaults["applied"] = user;
   } else if (user.is_string() && defaults.contains("name")) {
@@ -152,7 +153,7 @@ inline void merge_shorthand(Json& defaults, const Json& user, const std::string&
   }
 }
 
-inline void merge_into(Json& defaults, const Json& user, MergeRule rule, const std::string& path) {
+IVADO_INLINE void merge_into(Json& defaults, const Json& user, MergeRule rule, const std::string& path) {
   for (const auto& item : user.items()) {
     const std::string here = join_path(path, item.key());
     const auto found = defaults.find(item.key());
@@ -181,7 +182,7 @@ inline void merge_into(Json& defaults, const Json& user, MergeRule rule, const s
 ///              ("balance_samples": false), text for `name` ("loss": "DiceLoss"), and null where the default asks for
 ///              nothing ("postprocessing": null)
 /// @throws Error (usage) with the key path
-[[nodiscard]] inline Json merge(Json defaults, const Json& user, MergeRule rule = MergeRule::strict) {
+[[nodiscard]] IVADO_INLINE Json merge(Json defaults, const Json& user, MergeRule rule = MergeRule::strict) {
   if (!user.is_object()) throw usage_error("reading the configuration", "it is not a JSON object", "begin it with {");
   detail::merge_into(defaults, user, rule, {});
   return defaults;
@@ -194,7 +195,7 @@ inline void merge_into(Json& defaults, const Json& user, MergeRule rule, const s
 /// `data_testing.data_value`.
 /// @param rule  as_ivadomed: any other `method` has no effect, nor has `center_test` without institution_id
 /// @throws Error (usage), where the rule is strict, for what would have no effect
-inline void update_old_split(Json& tree, MergeRule rule = MergeRule::strict) {
+IVADO_INLINE void update_old_split(Json& tree, MergeRule rule = MergeRule::strict) {
   const auto split = tree.find("split_dataset");
   if (split == tree.end() || !split->is_object()) return;
   const auto take = [&](const char* key) {
@@ -226,7 +227,7 @@ inline void update_old_split(Json& tree, MergeRule rule = MergeRule::strict) {
 /// @throws Error (usage) if the path is not there, is a folder or another thing than a regular file, is named .yaml,
 /// .yml or
 ///         anything but .json, or does not hold a JSON object
-[[nodiscard]] inline Json read_user_configuration(const std::string& path, MergeRule rule = MergeRule::strict) {
+[[nodiscard]] IVADO_INLINE Json read_user_configuration(const std::string& path, MergeRule rule = MergeRule::strict) {
   const std::string doing = "reading the configuration " + path;
   const auto ends_with = [&](std::string_view ending) {
     return path.size() >= ending.size() && path.compare(path.size() - ending.size(), ending.size(), ending) == 0;
@@ -249,7 +250,7 @@ inline void update_old_split(Json& tree, MergeRule rule = MergeRule::strict) {
 
 /// A user's tree (of `read_user_configuration`) with the defaults, and the split's old keys replaced.
 /// @throws Error (usage) with the key path
-[[nodiscard]] inline Json complete_configuration(const Json& user, MergeRule rule = MergeRule::strict) {
+[[nodiscard]] IVADO_INLINE Json complete_configuration(const Json& user, MergeRule rule = MergeRule::strict) {
   Json tree = merge(ivadomed_defaults(), user, rule);
   update_old_split(tree, rule);
   return tree;
@@ -257,12 +258,12 @@ inline void update_old_split(Json& tree, MergeRule rule = MergeRule::strict) {
 
 /// Reads a configuration file: checks, old names, defaults.
 /// @throws Error (usage)
-[[nodiscard]] inline Json read_configuration(const std::string& path, MergeRule rule = MergeRule::strict) {
+[[nodiscard]] IVADO_INLINE Json read_configuration(const std::string& path, MergeRule rule = MergeRule::strict) {
   return complete_configuration(read_user_configuration(path, rule), rule);
 }
 
 /// The paths of the defaults that a user's tree does not set, in order: what `debugging` prints.
-[[nodiscard]] inline std::vector<std::string> keys_left_at_default(const Json& user) {
+[[nodiscard]] IVADO_INLINE std::vector<std::string> keys_left_at_default(const Json& user) {
   std::vector<std::string> out;
   const auto visit = [&](const auto& self, const Json& defaults, const Json& given, const std::string& path) -> void {
     for (const auto& item : defaults.items()) {
@@ -281,14 +282,14 @@ inline void update_old_split(Json& tree, MergeRule rule = MergeRule::strict) {
 
 namespace detail {
 
-[[nodiscard]] inline std::pair<std::string, std::string> split_path(const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::pair<std::string, std::string> split_path(const std::string& path) {
   const std::size_t dot = path.rfind('.');
   if (dot == std::string::npos) return {std::string(), path};
   return {path.substr(0, dot), path.substr(dot + 1)};
 }
 
 /// The valid path nearest to one that nobody knows: its name misspelt in the same object, or at home in another one.
-[[nodiscard]] inline std::string nearest_path(const std::string& unknown, const std::vector<std::string>& valid) {
+[[nodiscard]] IVADO_INLINE std::string nearest_path(const std::string& unknown, const std::vector<std::string>& valid) {
   const auto [parent, name] = split_path(unknown);
   std::string best;
   std::size_t best_cost = static_cast<std::size_t>(-1);
@@ -332,7 +333,7 @@ template <Reflected Whole = Configuration<>>
 
 /// The one warning about keys without effect; empty where there is none. Where one named ivadomed's HDF5 file, it says
 /// what to do instead.
-[[nodiscard]] inline std::string warning_without_effect(const std::vector<std::string>& keys) {
+[[nodiscard]] IVADO_INLINE std::string warning_without_effect(const std::vector<std::string>& keys) {
   if (keys.empty()) return {};
   std::string all;
   for (const auto& key : keys) all += (all.empty() ? "" : ", ") + key;
@@ -358,7 +359,7 @@ struct EnumNames<Stage> {
 /// A transform without `dataset_type` belongs to every set.
 /// @param rule  as_ivadomed: `preprocessing` stays, and a `dataset_type` that nobody knows is ignored
 /// @throws Error (usage) if a transform's parameters are no object or its `dataset_type` no list of sets
-[[nodiscard]] inline Json transforms_of(const Json& tree, Stage stage, MergeRule rule = MergeRule::strict) {
+[[nodiscard]] IVADO_INLINE Json transforms_of(const Json& tree, Stage stage, MergeRule rule = MergeRule::strict) {
   Json out = Json::object();
   const auto transformation = tree.find("transformation");
   if (transformation == tree.end()) return out;
@@ -391,7 +392,7 @@ struct TransformParts {
 
 /// Splits the transforms of one set (of `transforms_of`): Resample, CenterCrop and ROICrop come first. Order is kept in
 /// both.
-[[nodiscard]] inline TransformParts split_preprocessing(const Json& transforms) {
+[[nodiscard]] IVADO_INLINE TransformParts split_preprocessing(const Json& transforms) {
   TransformParts parts;
   for (const auto& item : transforms.items()) {
     const bool first = item.key() == "Resample" || item.key() == "CenterCrop" || item.key() == "ROICrop";
@@ -402,7 +403,7 @@ struct TransformParts {
 
 /// The contrasts that a command uses: `training_validation` for train, `testing` for test and segment.
 /// @param tree  a merged tree
-[[nodiscard]] inline std::vector<std::string> contrasts_of(const Json& tree, Command command) {
+[[nodiscard]] IVADO_INLINE std::vector<std::string> contrasts_of(const Json& tree, Command command) {
   const char* const key = command == Command::train ? "training_validation" : "testing";
   return from_json<std::vector<std::string>>(tree.at("loader_parameters").at("contrast_params").at(key),
                                              std::string("loader_parameters.contrast_params.") + key);
@@ -410,7 +411,7 @@ struct TransformParts {
 
 /// Input channels of the model: the contrasts if `multichannel`, else one.
 /// @param tree  a merged tree
-[[nodiscard]] inline int channels_of(const Json& tree, Command command) {
+[[nodiscard]] IVADO_INLINE int channels_of(const Json& tree, Command command) {
   const bool multichannel =
       from_json<bool>(tree.at("loader_parameters").at("multichannel"), "loader_parameters.multichannel");
   return multichannel ? static_cast<int>(contrasts_of(tree, command).size()) : 1;
@@ -418,7 +419,7 @@ struct TransformParts {
 
 /// Classes of the labels, without background: the entries of `target_suffix`.
 /// @param tree  a merged tree
-[[nodiscard]] inline int classes_of(const Json& tree) {
+[[nodiscard]] IVADO_INLINE int classes_of(const Json& tree) {
   const Json& suffixes = tree.at("loader_parameters").at("target_suffix");
   if (!suffixes.is_array())
     throw detail::value_error("loader_parameters.target_suffix", suffixes, TargetSuffixes::type_name());
@@ -436,7 +437,7 @@ struct TransformParts {
 /// @param rule  strict: the old class name UNet3D is understood in `default_model.name`
 /// @throws Error (usage) if two other sections are applied, a section does not say whether it is, or names another
 /// model
-[[nodiscard]] inline Json resolve_model(const Json& tree, Command command, MergeRule rule = MergeRule::strict) {
+[[nodiscard]] IVADO_INLINE Json resolve_model(const Json& tree, Command command, MergeRule rule = MergeRule::strict) {
   Json model = tree.at("default_model");
   if (!model.is_object()) throw detail::value_error("default_model", model, "an object");
   model["folder_name"] = tree.at("model_name");

@@ -13,6 +13,16 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
+
+// The JSON type itself is in the library as well (see inline.hpp).
+#if defined(IVADO_COMPILING)
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+template class nlohmann::detail::serializer<nlohmann::ordered_json>;
+#elif defined(IVADO_COMPILED)
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+extern template class nlohmann::detail::serializer<nlohmann::ordered_json>;
+#endif
 
 namespace ivado {
 
@@ -49,7 +59,7 @@ template <class Source>
 
 /// Reads a JSON file.
 /// @throws Error (usage) if it cannot be opened, is not JSON (with the line of the fault) or holds a key twice
-[[nodiscard]] inline Json read_json(const std::string& path) {
+[[nodiscard]] IVADO_INLINE Json read_json(const std::string& path) {
   const std::string doing = "reading " + path;
   std::error_code ignored;
   std::ifstream file(path, std::ios::binary);
@@ -61,7 +71,7 @@ template <class Source>
 namespace detail {
 
 /// Number of insertions, deletions and replacements between two words (Levenshtein 1966), case ignored.
-[[nodiscard]] inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+[[nodiscard]] IVADO_INLINE std::size_t edit_distance(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -78,7 +88,7 @@ namespace detail {
 }
 
 /// The candidate nearest to `word`; empty where there is no candidate.
-[[nodiscard]] inline std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+[[nodiscard]] IVADO_INLINE std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
   std::size_t best_distance = static_cast<std::size_t>(-1);
   for (const auto& candidate : candidates) {

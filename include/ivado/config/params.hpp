@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "json.hpp"
 
 namespace ivado {
@@ -232,20 +233,20 @@ inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
-[[nodiscard]] inline Error value_error(const std::string& path, const Json& found, const std::string& expected) {
+[[nodiscard]] IVADO_INLINE Error value_error(const std::string& path, const Json& found, const std::string& expected) {
   std::string text = found.dump();
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return usage_error("reading the configuration key " + path, "found " + text + ", expected " + expected);
 }
 
-[[nodiscard]] inline std::string number_text(double value) {
+[[nodiscard]] IVADO_INLINE std::string number_text(double value) {
   return Json(value == std::floor(value) && std::abs(value) < 1e15 ? Json(static_cast<std::int64_t>(value))
                                                                    : Json(value))
       .dump();
 }
 
 /// "> 0", "in [0, 1]", … or empty where there is no limit.
-[[nodiscard]] inline std::string limits_text(const Rule& rule) {
+[[nodiscard]] IVADO_INLINE std::string limits_text(const Rule& rule) {
   const bool low = std::isfinite(rule.min);
   const bool high = std::isfinite(rule.max);
   if (low && high)
@@ -271,7 +272,8 @@ void check_limits(const T& value, const Rule& rule, const std::string& path) {
 }
 
 /// The error of a key that asks for a part which is not built yet.
-[[nodiscard]] inline Error missing_error(const std::string& path, const std::string& part, const std::string& remedy) {
+[[nodiscard]] IVADO_INLINE Error missing_error(const std::string& path, const std::string& part,
+                                               const std::string& remedy) {
   return usage_error("reading the configuration key " + path, part + " does not exist in ivado yet", remedy);
 }
 
@@ -287,21 +289,21 @@ template <class T>
   }
 }
 
-[[nodiscard, gnu::noinline]] inline std::string join_path(const std::string& path, std::string_view key) {
+[[nodiscard]] IVADO_NOINLINE std::string join_path(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : path + "." + std::string(key);
 }
 
 // What does not depend on the type of a field stands here once, and not in every instance of the templates below.
 
-[[nodiscard, gnu::noinline]] inline Error unknown_key_error(const std::string& path, std::string_view key,
-                                                            const std::vector<std::string>& valid) {
+[[nodiscard]] IVADO_NOINLINE Error unknown_key_error(const std::string& path, std::string_view key,
+                                                     const std::vector<std::string>& valid) {
   const std::string nearest_key = nearest(key, valid);
   return usage_error("reading the configuration key " + join_path(path, key), "there is no such key",
                      nearest_key.empty() ? "there are no keys here" : "did you mean \"" + nearest_key + "\"?");
 }
 
-[[gnu::noinline]] inline void refuse_unknown_keys(const Json& json, const std::string& path,
-                                                  const std::vector<std::string>& valid) {
+IVADO_NOINLINE void refuse_unknown_keys(const Json& json, const std::string& path,
+                                        const std::vector<std::string>& valid) {
   if (!json.is_object()) throw value_error(path, json, "an object");
   for (const auto& item : json.items())
     if (std::find(valid.begin(), valid.end(), item.key()) == valid.end())
@@ -310,8 +312,8 @@ template <class T>
 
 /// The value of a key; null where it is not there.
 /// @throws Error (usage) if it must be there
-[[nodiscard, gnu::noinline]] inline const Json* find_key(const Json& json, std::string_view key, std::string_view doc,
-                                                         bool required, const std::string& path) {
+[[nodiscard]] IVADO_NOINLINE const Json* find_key(const Json& json, std::string_view key, std::string_view doc,
+                                                  bool required, const std::string& path) {
   const auto found = json.find(std::string(key));
   if (found != json.end()) return &*found;
   if (required)
@@ -320,13 +322,12 @@ template <class T>
   return nullptr;
 }
 
-[[gnu::noinline]] inline void refuse_missing_part(const Json& value, const Json& off, const Rule& rule,
-                                                  const std::string& path) {
+IVADO_NOINLINE void refuse_missing_part(const Json& value, const Json& off, const Rule& rule, const std::string& path) {
   if (value != off) throw missing_error(path, std::string(rule.part), "leave the key out or set it to " + off.dump());
 }
 
 /// The meaning of a key with a word on how far it is honoured.
-[[nodiscard, gnu::noinline]] inline std::string meaning(std::string_view doc, const Rule& rule) {
+[[nodiscard]] IVADO_NOINLINE std::string meaning(std::string_view doc, const Rule& rule) {
   std::string out(doc);
   if (rule.support == Support::no_effect) out += " (accepted, without effect in ivado)";
   if (rule.support == Support::missing) out += " (not in ivado yet: " + std::string(rule.part) + ")";
@@ -334,7 +335,7 @@ template <class T>
 }
 
 /// Writes the limits into the schema of a number, or of the numbers in a list.
-inline void put_limits(Json& schema, const Rule& rule) {
+IVADO_INLINE void put_limits(Json& schema, const Rule& rule) {
   if (schema.contains("items")) return put_limits(schema["items"], rule);
   if (schema.contains("anyOf")) {
     for (auto& one : schema["anyOf"]) put_limits(one, rule);
@@ -346,8 +347,8 @@ inline void put_limits(Json& schema, const Rule& rule) {
   if (std::isfinite(rule.max)) schema[rule.open_max ? "exclusiveMaximum" : "maximum"] = rule.max;
 }
 
-[[gnu::noinline]] inline void add_property(Json& properties, Json& needed, std::string_view key, std::string_view doc,
-                                           const Rule& rule, Json schema, Json default_value) {
+IVADO_NOINLINE void add_property(Json& properties, Json& needed, std::string_view key, std::string_view doc,
+                                 const Rule& rule, Json schema, Json default_value) {
   put_limits(schema, rule);
   schema["description"] = meaning(doc, rule);
   if (rule.required)
@@ -627,9 +628,8 @@ struct KeyEntry {
   void (*inspect)(const Json&, const std::string&, KeyReport&) = nullptr;  ///< null: its value is no object with keys
 };
 
-[[gnu::noinline]] inline void inspect_object(const Json& json, const std::string& path,
-                                             const std::vector<std::string>& valid,
-                                             const std::vector<KeyEntry>& entries, KeyReport& report) {
+IVADO_NOINLINE void inspect_object(const Json& json, const std::string& path, const std::vector<std::string>& valid,
+                                   const std::vector<KeyEntry>& entries, KeyReport& report) {
   if (!json.is_object()) return;
   for (const auto& item : json.items()) {
     const std::string here = join_path(path, item.key());
@@ -734,26 +734,36 @@ template <Reflected T>
   return out;
 }
 
-/// The key reference as a Markdown table: key, type, default, limits, meaning.
-template <Reflected T>
-[[nodiscard]] std::string key_reference(const std::string& path = {}) {
+/// A Markdown table of leaves: key, type, default, limits, meaning.
+[[nodiscard]] IVADO_INLINE std::string key_table(const std::vector<Leaf>& leaves) {
   std::string out = "| key | type | default | limits | meaning |\n| --- | --- | --- | --- | --- |\n";
-  for (const auto& leaf : leaves<T>(path))
+  for (const auto& leaf : leaves)
     out += "| `" + leaf.path + "` | " + leaf.type + " | " +
            (leaf.rule.required ? std::string("required") : "`" + leaf.default_value.dump() + "`") + " | " +
            detail::limits_text(leaf.rule) + " | " + detail::meaning(leaf.doc, leaf.rule) + " |\n";
   return out;
 }
 
-/// The same for a terminal: a line with key, type, default and limits, then the meaning.
+/// The key reference of a reflected struct, see `key_table`.
 template <Reflected T>
-void print_help(std::ostream& out, const std::string& path = {}) {
-  for (const auto& leaf : leaves<T>(path)) {
+[[nodiscard]] std::string key_reference(const std::string& path = {}) {
+  return key_table(leaves<T>(path));
+}
+
+/// Leaves for a terminal: a line with key, type, default and limits, then the meaning.
+IVADO_INLINE void print_leaves(std::ostream& out, const std::vector<Leaf>& leaves) {
+  for (const auto& leaf : leaves) {
     const std::string limits = detail::limits_text(leaf.rule);
     out << "  " << leaf.path << "  (" << leaf.type << (limits.empty() ? "" : ", " + limits) << ", "
         << (leaf.rule.required ? "required" : "default " + leaf.default_value.dump()) << ")\n      "
         << detail::meaning(leaf.doc, leaf.rule) << "\n";
   }
+}
+
+/// The keys of a reflected struct for a terminal, see `print_leaves`.
+template <Reflected T>
+void print_help(std::ostream& out, const std::string& path = {}) {
+  print_leaves(out, leaves<T>(path));
 }
 
 /// Member-wise equality of two reflected structs.

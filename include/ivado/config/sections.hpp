@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "../data/geometry.hpp"
+#include "../inline.hpp"
 #include "params.hpp"
 
 namespace ivado {
@@ -76,7 +77,7 @@ struct Cell {
   [[nodiscard]] std::string text() const { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
   /// @throws Error (usage) if it is neither text, a number, nor true or false
-  static Cell from_json(const Json& json, const std::string& path) {
+  IVADO_INLINE static Cell from_json(const Json& json, const std::string& path) {
     if (json.is_structured() || json.is_null()) throw detail::value_error(path, json, type_name());
     return {json};
   }
@@ -90,13 +91,13 @@ struct Fractions {
   std::vector<std::pair<std::string, double>> values;
 
   /// The fraction of a name; 1 where it is not mentioned.
-  [[nodiscard]] double of(std::string_view name) const {
+  [[nodiscard]] IVADO_INLINE double of(std::string_view name) const {
     for (const auto& [key, fraction] : values)
       if (key == name) return fraction;
     return 1;
   }
   /// @throws Error (usage) if it is not an object of numbers in (0, 1]
-  static Fractions from_json(const Json& json, const std::string& path) {
+  IVADO_INLINE static Fractions from_json(const Json& json, const std::string& path) {
     if (!json.is_object()) throw detail::value_error(path, json, type_name());
     Fractions out;
     for (const auto& item : json.items()) {
@@ -107,12 +108,12 @@ struct Fractions {
     }
     return out;
   }
-  [[nodiscard]] Json to_json() const {
+  [[nodiscard]] IVADO_INLINE Json to_json() const {
     Json out = Json::object();
     for (const auto& [key, fraction] : values) out[key] = fraction;
     return out;
   }
-  static Json schema() {
+  IVADO_INLINE static Json schema() {
     return {{"type", "object"},
             {"additionalProperties", {{"type", "number"}, {"exclusiveMinimum", 0}, {"maximum", 1}}}};
   }
@@ -126,19 +127,19 @@ struct TargetSuffixes {
   /// Number of classes, without background.
   [[nodiscard]] std::size_t classes() const noexcept { return raters_by_class.size(); }
   /// The ending of the first rater's file of each class.
-  [[nodiscard]] std::vector<std::string> first_raters() const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::string> first_raters() const {
     std::vector<std::string> out;
     for (const auto& raters : raters_by_class) out.push_back(raters.front());
     return out;
   }
   /// The endings of all files: class by class, and in each rater by rater.
-  [[nodiscard]] std::vector<std::string> all() const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::string> all() const {
     std::vector<std::string> out;
     for (const auto& raters : raters_by_class) out.insert(out.end(), raters.begin(), raters.end());
     return out;
   }
   /// Number of raters of the class that has most; 1 where there is no class.
-  [[nodiscard]] std::size_t raters() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::size_t raters() const noexcept {
     std::size_t most = 1;
     for (const auto& raters : raters_by_class) most = std::max(most, raters.size());
     return most;
@@ -147,7 +148,7 @@ struct TargetSuffixes {
   [[nodiscard]] bool has_several_raters() const noexcept { return raters() > 1; }
 
   /// @throws Error (usage) if it is not a list of text or of lists of text, or names an empty list or text
-  static TargetSuffixes from_json(const Json& json, const std::string& path) {
+  IVADO_INLINE static TargetSuffixes from_json(const Json& json, const std::string& path) {
     if (!json.is_array()) throw detail::value_error(path, json, type_name());
     TargetSuffixes out;
     for (std::size_t i = 0; i < json.size(); ++i) {
@@ -159,7 +160,7 @@ struct TargetSuffixes {
     }
     return out;
   }
-  [[nodiscard]] Json to_json() const {
+  [[nodiscard]] IVADO_INLINE Json to_json() const {
     Json out = Json::array();
     for (const auto& raters : raters_by_class)
       out.push_back(raters.size() == 1 ? Json(raters.front()) : ivado::to_json(raters));
@@ -280,7 +281,7 @@ struct SubjectSelection {
         field<"value", &SubjectSelection::value>("for each draw, the value that the column must have"));
   }
   /// @throws Error (usage) if the lists differ in length
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     if (n.size() == metadata.size() && n.size() == value.size()) return;
     throw usage_error(
         "reading the configuration key " + path,
@@ -345,7 +346,7 @@ struct SliceFilterParams {
             "folder of the packaged model of that classifier, trained by ivado"));
   }
   /// @throws Error (usage) if slices are to be filtered by a classifier, and there is none
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     if (filter_classification && !classifier_path)
       throw usage_error("reading the configuration key " + detail::join_path(path, "classifier_path"),
                         "it is not given, and filter_classification is true",
@@ -452,12 +453,12 @@ struct LoaderParameters {
   }
   /// Number of classes, without background: of "label_values" where a column tells the classes, else of
   /// "target_suffix".
-  [[nodiscard]] std::size_t class_count() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::size_t class_count() const noexcept {
     return label_column ? label_values.size() : target_suffix.classes();
   }
   /// @throws Error (usage) if there is no folder, one of "label_column" and "label_values" is given without the other,
   ///         or classes of several raters have not the same number of them
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     if (label_column.has_value() == label_values.empty())
       throw usage_error("reading the configuration key " + detail::join_path(path, "label_values"),
                         label_column ? "it is empty, and label_column is \"" + *label_column + "\""
@@ -553,7 +554,7 @@ struct SchedulerParams {
         field<"lr_scheduler", &SchedulerParams::lr_scheduler>("how the learning rate changes"));
   }
   /// @throws Error (usage) if the learning rate would rise
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     if (lr_scheduler.eta_min > initial_lr)
       throw usage_error("reading the configuration key " + detail::join_path(path, "lr_scheduler.eta_min"),
                         detail::text("it is ", lr_scheduler.eta_min, ", above initial_lr, which is ", initial_lr),
@@ -630,7 +631,7 @@ struct TrainingParameters {
         field<"transfer_learning", &TrainingParameters::transfer_learning>("start from a trained model"));
   }
   /// @throws Error (usage) if the loss or the optimiser has no name
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     const auto require_name = [&](const char* key, const Json& section, const std::string& what) {
       if (!section.is_object() || !section.contains("name") || !section["name"].is_string())
         throw detail::value_error(detail::join_path(path, key), section,
@@ -776,7 +777,7 @@ struct ModelParameters {
             no_effect()));
   }
   /// @throws Error (usage) if nobody knows the model, or an axis is mirrored twice
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     if (std::set(mirror_axes.begin(), mirror_axes.end()).size() != mirror_axes.size())
       throw detail::value_error(detail::join_path(path, "mirror_axes"), Json(mirror_axes), "each axis once");
     std::vector<std::string> known;
@@ -799,7 +800,7 @@ struct ModelSection {
   [[nodiscard]] bool applied() const { return keys.at("applied").get<bool>(); }
 
   /// @throws Error (usage) if `applied` is not there or a key is unknown
-  static ModelSection from_json(const Json& json, const std::string& path) {
+  IVADO_INLINE static ModelSection from_json(const Json& json, const std::string& path) {
     if (!json.is_object()) throw detail::value_error(path, json, "an object with the key \"applied\"");
     if (!json.contains("applied"))
       throw usage_error("reading the configuration key " + detail::join_path(path, "applied"), "it is missing",
@@ -813,7 +814,7 @@ struct ModelSection {
     return {json};
   }
   [[nodiscard]] Json to_json() const { return keys; }
-  static Json schema() {
+  IVADO_INLINE static Json schema() {
     Json out = ivado::schema<ModelParameters>();
     out["required"] = Json::array({"applied"});
     return out;
@@ -844,7 +845,7 @@ struct Uncertainty {
   /// True if uncertainty is to be estimated.
   [[nodiscard]] bool is_on() const noexcept { return n_it > 0 && (epistemic || aleatoric); }
   /// @throws Error (usage) for a single prediction, which has no spread
-  void check(const std::string& path) const {
+  IVADO_INLINE void check(const std::string& path) const {
     if (is_on() && n_it == 1)
       throw usage_error("reading the configuration key " + detail::join_path(path, "n_it"),
                         "it is 1, and a single prediction agrees with itself: each structure would be certain",

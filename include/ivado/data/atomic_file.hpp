@@ -19,12 +19,13 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
 /// The name under which `path` is written before it is renamed: in the same folder, unique to process and call, and
 /// with the same extension, so that a writer that goes by extensions can be used.
-[[nodiscard]] inline std::string temporary_beside(const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::string temporary_beside(const std::string& path) {
   static std::atomic<unsigned> count{0};
   const std::filesystem::path place(path);
   return (place.parent_path() /
@@ -35,7 +36,7 @@ namespace ivado {
 namespace detail {
 
 /// The process that a file named by `temporary_beside` belongs to; nothing for another file.
-[[nodiscard]] inline std::optional<pid_t> writer_of(std::string_view name) noexcept {
+[[nodiscard]] IVADO_INLINE std::optional<pid_t> writer_of(std::string_view name) noexcept {
   constexpr std::string_view mark = ".ivado-";
   if (!name.starts_with(mark)) return std::nullopt;
   name.remove_prefix(mark.size());
@@ -52,7 +53,7 @@ namespace detail {
 /// These are the files named by `temporary_beside` whose process is gone, or has the id of this one, as it happens in
 /// containers: call it while this process writes nothing there. Nobody reads such files; they only take room.
 /// @return the names of the files that were removed, sorted; none where there is no such folder
-inline std::vector<std::string> remove_abandoned(const std::string& folder) {
+IVADO_INLINE std::vector<std::string> remove_abandoned(const std::string& folder) {
   std::vector<std::string> removed;
   std::error_code fault;
   for (std::filesystem::directory_iterator entry(folder, fault), end; !fault && entry != end; entry.increment(fault)) {
@@ -92,7 +93,7 @@ namespace detail {
 ///
 /// Folders that may not be read, and file systems that flush no folders, are passed over.
 /// @throws Error (internal) if the disk reports a fault
-inline void flush_folder_of(const std::string& path) {
+IVADO_INLINE void flush_folder_of(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   const int folder = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return;
@@ -108,7 +109,7 @@ inline void flush_folder_of(const std::string& path) {
 
 /// Writes `content` to `path` as a whole; file and folder are on disk when it returns.
 /// @throws Error (internal) if that fails: no folder, no space, no permission; an earlier file is then unharmed
-inline void write_file_atomically(const std::string& path, std::string_view content) {
+IVADO_INLINE void write_file_atomically(const std::string& path, std::string_view content) {
   write_atomically(path, [&](const std::string& temporary) {
     std::FILE* file = std::fopen(temporary.c_str(), "wb");
     const bool opened = file != nullptr;

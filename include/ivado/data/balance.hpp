@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "case.hpp"
 #include "split.hpp"
@@ -22,7 +23,7 @@ namespace ivado {
 class BalancedSampler {
  public:
   /// @param kinds  the kind of each sample, in words
-  explicit BalancedSampler(const std::vector<std::string>& kinds) : size_(kinds.size()) {
+  IVADO_INLINE explicit BalancedSampler(const std::vector<std::string>& kinds) : size_(kinds.size()) {
     std::map<std::string, std::vector<std::int64_t>> by_kind;
     for (std::size_t i = 0; i < kinds.size(); ++i) by_kind[kinds[i]].push_back(static_cast<std::int64_t>(i));
     kinds_.assign(std::make_move_iterator(by_kind.begin()), std::make_move_iterator(by_kind.end()));
@@ -31,7 +32,7 @@ class BalancedSampler {
   /// Number of kinds.
   [[nodiscard]] std::size_t kinds() const noexcept { return kinds_.size(); }
   /// The numbers of the samples of an epoch: a function of the key, which names seed and epoch.
-  [[nodiscard]] std::vector<std::int64_t> order(const RandomKey& key) const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::int64_t> order(const RandomKey& key) const {
     Rng rng(key);
     std::vector<std::int64_t> out(size_);
     for (auto& sample : out) {
@@ -41,7 +42,7 @@ class BalancedSampler {
     return out;
   }
   /// "12 samples with a label, 80 without".
-  [[nodiscard]] std::string describe() const {
+  [[nodiscard]] IVADO_INLINE std::string describe() const {
     std::string out;
     for (const auto& [kind, samples] : kinds_)
       out += (out.empty() ? "" : ", ") + std::to_string(samples.size()) + " " + kind;

@@ -15,6 +15,7 @@
 
 #include "../config/sections.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "bids_index.hpp"
 #include "case.hpp"
 #include "split.hpp"
@@ -39,7 +40,7 @@ struct CaseParams {
   std::vector<Cell> label_values{};  ///< the value of that key for each class
 
   /// The contrasts for the purpose: `training_validation` to train, `testing` to test and to segment.
-  [[nodiscard]] const std::vector<std::string>& contrasts() const {
+  [[nodiscard]] IVADO_INLINE const std::vector<std::string>& contrasts() const {
     return purpose == Command::train ? contrast_params.training_validation : contrast_params.testing;
   }
 };
@@ -47,7 +48,7 @@ struct CaseParams {
 /// Keeps, of the cases of each contrast named, the first fraction in the order of the list: the i-th of n (from 1) is
 /// dropped where i/n is above the fraction. The others are listed in `left_out`. As in ivadomed, but without its crash.
 /// Contrasts of one channel only; a case of several channels is not touched.
-inline void balance_contrasts(std::vector<Case>& cases, const Fractions& balance, LeftOutList& left_out) {
+IVADO_INLINE void balance_contrasts(std::vector<Case>& cases, const Fractions& balance, LeftOutList& left_out) {
   for (const auto& [contrast, fraction] : balance.values) {
     const auto is_one = [&name = contrast](const Case& one) {
       return one.contrasts.size() == 1 && one.contrasts[0] == name;
@@ -69,8 +70,8 @@ inline void balance_contrasts(std::vector<Case>& cases, const Fractions& balance
 /// each class whose value the case has, else 0. Values are compared as numbers where both are numbers ("1" and "1.0"),
 /// else as text. A case without a value is left out; a class that no case has gives a warning.
 /// @throws Error (usage) if no case has the key
-inline void label_cases(std::vector<Case>& cases, const std::string& column, const std::vector<Cell>& values,
-                        LeftOutList& left_out) {
+IVADO_INLINE void label_cases(std::vector<Case>& cases, const std::string& column, const std::vector<Cell>& values,
+                              LeftOutList& left_out) {
   if (cases.empty()) return;
   detail::check_column(cases, column, "loader_parameters.label_column");
   std::vector<bool> is_used(values.size(), false);
@@ -99,7 +100,7 @@ inline void label_cases(std::vector<Case>& cases, const std::string& column, con
 namespace detail {
 
 /// Entities that tell repetitions, visits and pieces apart, not contrasts.
-[[nodiscard]] inline bool is_repetition(std::string_view key) {
+[[nodiscard]] IVADO_INLINE bool is_repetition(std::string_view key) {
   return key == "sub" || key == "ses" || key == "sample" || key == "run" || key == "echo" || key == "chunk";
 }
 
@@ -107,14 +108,14 @@ namespace detail {
 struct Contrast {
   std::string text;
   BidsName name;
-  [[nodiscard]] bool fits(const BidsFile& image) const {
+  [[nodiscard]] IVADO_INLINE bool fits(const BidsFile& image) const {
     return image.suffix == name.suffix &&
            std::includes(image.entities.begin(), image.entities.end(), name.entities.begin(), name.entities.end());
   }
 };
 
 /// The entities of an image that its contrast does not name and that make contrasts: "acq-MTon_flip-1", or empty.
-[[nodiscard]] inline std::string unnamed_entities(const BidsFile& image, const Contrast& contrast) {
+[[nodiscard]] IVADO_INLINE std::string unnamed_entities(const BidsFile& image, const Contrast& contrast) {
   std::string out;
   for (const auto& [key, value] : image.entities)
     if (!is_repetition(key) && !contrast.name.has(key))
@@ -122,7 +123,7 @@ struct Contrast {
   return out;
 }
 
-[[nodiscard]] inline std::string joined(const std::vector<std::string>& words, std::string_view between) {
+[[nodiscard]] IVADO_INLINE std::string joined(const std::vector<std::string>& words, std::string_view between) {
   std::string out;
   for (const auto& word : words) out += (out.empty() ? "" : std::string(between)) + word;
   return out;
@@ -135,8 +136,8 @@ struct Chosen {
 };
 
 /// The images of the contrasts asked for. See `make_cases` for the rules.
-[[nodiscard]] inline std::vector<Chosen> choose_images(const BidsIndex& index, const CaseParams& params,
-                                                       LeftOutList& left_out) {
+[[nodiscard]] IVADO_INLINE std::vector<Chosen> choose_images(const BidsIndex& index, const CaseParams& params,
+                                                             LeftOutList& left_out) {
   // extensions, and images that are there twice
   std::vector<std::string> extensions;
   for (const auto& given : params.extensions)
@@ -240,8 +241,8 @@ struct Chosen {
 }
 
 /// The label file of an image: stem of the image + ending, whatever the image extension. Null where there is none.
-[[nodiscard]] inline const BidsFile* label_of(const BidsIndex& index, const BidsFile& image, const std::string& suffix,
-                                              LeftOutList& left_out) {
+[[nodiscard]] IVADO_INLINE const BidsFile* label_of(const BidsIndex& index, const BidsFile& image,
+                                                    const std::string& suffix, LeftOutList& left_out) {
   std::vector<const BidsFile*> found = index.labels(image.root, image.stem + suffix);
   if (found.empty() && suffix[0] != '_') found = index.labels(image.root, image.stem + "_" + suffix);
   if (found.empty()) return nullptr;
@@ -271,7 +272,7 @@ struct Companions {
 };
 
 /// The images of a group in order of preference: those of the contrasts named, then the others.
-[[nodiscard]] inline Group preferred(const Group& group, const std::vector<std::string>& contrasts) {
+[[nodiscard]] IVADO_INLINE Group preferred(const Group& group, const std::vector<std::string>& contrasts) {
   Group order;
   for (const auto& contrast : contrasts)
     for (const auto* one : group)
@@ -282,9 +283,9 @@ struct Companions {
 }
 
 /// The label of each class that an image has.
-[[nodiscard]] inline std::vector<std::string> labels_of(const BidsIndex& index, const BidsFile& image,
-                                                        const std::vector<std::string>& suffixes,
-                                                        LeftOutList& left_out) {
+[[nodiscard]] IVADO_INLINE std::vector<std::string> labels_of(const BidsIndex& index, const BidsFile& image,
+                                                              const std::vector<std::string>& suffixes,
+                                                              LeftOutList& left_out) {
   std::vector<std::string> labels;
   for (const auto& suffix : suffixes) {
     const auto* label = label_of(index, image, suffix, left_out);
@@ -293,15 +294,15 @@ struct Companions {
   return labels;
 }
 
-[[nodiscard]] inline std::size_t count_found(const std::vector<std::string>& labels) {
+[[nodiscard]] IVADO_INLINE std::size_t count_found(const std::vector<std::string>& labels) {
   return static_cast<std::size_t>(
       std::count_if(labels.begin(), labels.end(), [](const std::string& path) { return !path.empty(); }));
 }
 
 /// Gives a case the labels that were found, one for each ending of `suffixes.all()`; see `make_cases` for the raters.
 /// @param image  named in warnings
-inline void set_labels(Case& one, const std::vector<std::string>& found, const TargetSuffixes& suffixes,
-                       const std::string& image, LeftOutList& left_out) {
+IVADO_INLINE void set_labels(Case& one, const std::vector<std::string>& found, const TargetSuffixes& suffixes,
+                             const std::string& image, LeftOutList& left_out) {
   std::vector<std::vector<std::string>> raters(suffixes.raters());  // one path a class
   std::vector<bool> has_own(raters.size(), raters.size() == 1);
   auto file = found.begin();
@@ -331,9 +332,9 @@ inline void set_labels(Case& one, const std::vector<std::string>& found, const T
 }
 
 /// Labels and region of interest of a case that has all its contrasts: those of the last image by name that has most.
-[[nodiscard]] inline Companions find_companions(const BidsIndex& index, const CaseParams& params,
-                                                const std::vector<std::string>& suffixes, const Group& group,
-                                                LeftOutList& left_out) {
+[[nodiscard]] IVADO_INLINE Companions find_companions(const BidsIndex& index, const CaseParams& params,
+                                                      const std::vector<std::string>& suffixes, const Group& group,
+                                                      LeftOutList& left_out) {
   Companions out;
   out.source = group[0];
   if (suffixes.empty() && !params.roi_params.suffix) return out;
@@ -354,9 +355,9 @@ inline void set_labels(Case& one, const std::vector<std::string>& found, const T
 
 /// Labels and region of interest of a case that may lack contrasts: each of the first image in order of preference that
 /// has it; labels that are nowhere complete are those of the first image that has most.
-[[nodiscard]] inline Companions find_preferred_companions(const BidsIndex& index, const CaseParams& params,
-                                                          const std::vector<std::string>& suffixes, const Group& group,
-                                                          LeftOutList& left_out) {
+[[nodiscard]] IVADO_INLINE Companions find_preferred_companions(const BidsIndex& index, const CaseParams& params,
+                                                                const std::vector<std::string>& suffixes,
+                                                                const Group& group, LeftOutList& left_out) {
   Companions out;
   for (const auto* source : preferred(group, params.target_contrasts)) {
     auto labels = labels_of(index, *source->image, suffixes, left_out);
@@ -420,8 +421,8 @@ inline void set_labels(Case& one, const std::vector<std::string>& found, const T
 /// @throws Error (usage) for no target suffix, an impossible contrast, a contrast that is no channel,
 ///         or channels without contrasts
 /// @throws Error (data)  if no case is left; says why
-[[nodiscard]] inline std::vector<Case> make_cases(const BidsIndex& index, const CaseParams& params,
-                                                  LeftOutList& left_out) {
+[[nodiscard]] IVADO_INLINE std::vector<Case> make_cases(const BidsIndex& index, const CaseParams& params,
+                                                        LeftOutList& left_out) {
   const std::string doing = "making cases of " + detail::joined(index.roots(), ", ");
   const bool need_classes = params.purpose != Command::segment && params.label_column;
   const bool need_labels = params.purpose != Command::segment && !params.label_column;

@@ -23,6 +23,7 @@
 
 #include "../config/json.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -42,7 +43,7 @@ struct LeftOutList {
   void warn(std::string text) { warnings.push_back(std::move(text)); }
 
   /// The reasons with the number of files that each applies to, the most frequent first.
-  [[nodiscard]] std::vector<std::pair<std::string, std::size_t>> by_reason() const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::pair<std::string, std::size_t>> by_reason() const {
     std::map<std::string, std::size_t> counts;
     for (const auto& one : files) ++counts[one.reason];
     std::vector<std::pair<std::string, std::size_t>> out(counts.begin(), counts.end());
@@ -50,7 +51,7 @@ struct LeftOutList {
     return out;
   }
   /// One line: "3 left out: 2 x no label file …, 1 x hidden"; empty where nothing was left out.
-  [[nodiscard]] std::string summary() const {
+  [[nodiscard]] IVADO_INLINE std::string summary() const {
     std::string out;
     for (const auto& [reason, count] : by_reason())
       out +=
@@ -80,14 +81,14 @@ struct BidsName {
   bool repeated_key = false;  ///< the same key twice
 
   /// The value of an entity by its short key ("sub", "acq"); empty where the name has none.
-  [[nodiscard]] const std::string& entity(std::string_view key) const {
+  [[nodiscard]] IVADO_INLINE const std::string& entity(std::string_view key) const {
     static const std::string none;
     for (const auto& [name, value] : entities)
       if (name == key) return value;
     return none;
   }
   /// Whether the name has the entity.
-  [[nodiscard]] bool has(std::string_view key) const {
+  [[nodiscard]] IVADO_INLINE bool has(std::string_view key) const {
     return std::any_of(entities.begin(), entities.end(), [&](const auto& e) { return e.first == key; });
   }
 };
@@ -104,12 +105,12 @@ struct BidsFile : BidsName {
   std::size_t root = 0;  ///< number of its data set
 
   /// "sub-01", or empty.
-  [[nodiscard]] std::string subject() const {
+  [[nodiscard]] IVADO_INLINE std::string subject() const {
     const std::string& value = entity("sub");
     return value.empty() ? std::string() : "sub-" + value;
   }
   /// The folder of `relative`; empty for the root.
-  [[nodiscard]] std::string_view folder() const {
+  [[nodiscard]] IVADO_INLINE std::string_view folder() const {
     const auto slash = relative.rfind('/');
     return slash == std::string::npos ? std::string_view() : std::string_view(relative).substr(0, slash);
   }
@@ -124,27 +125,27 @@ inline constexpr std::array<std::string_view, 5> other_extensions{".json", ".tsv
 inline constexpr std::array<std::string_view, 14> datatypes{"anat", "beh", "ct",   "dwi", "eeg",  "fmap", "func",
                                                             "ieeg", "meg", "micr", "mrs", "nirs", "perf", "pet"};
 
-[[nodiscard]] inline std::string lower(std::string_view text) {
+[[nodiscard]] IVADO_INLINE std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return out;
 }
 
-[[nodiscard]] inline bool ends_with_ignoring_case(std::string_view text, std::string_view ending) {
+[[nodiscard]] IVADO_INLINE bool ends_with_ignoring_case(std::string_view text, std::string_view ending) {
   return text.size() >= ending.size() && lower(text.substr(text.size() - ending.size())) == ending;
 }
 
-[[nodiscard]] inline bool is_image_extension(std::string_view extension) {
+[[nodiscard]] IVADO_INLINE bool is_image_extension(std::string_view extension) {
   const std::string small = lower(extension);
   return std::find(image_extensions.begin(), image_extensions.end(), small) != image_extensions.end();
 }
 
-[[nodiscard]] inline bool is_datatype(std::string_view name) {
+[[nodiscard]] IVADO_INLINE bool is_datatype(std::string_view name) {
   return std::find(datatypes.begin(), datatypes.end(), name) != datatypes.end();
 }
 
 /// The longest known extension that a name ends with, as it is written there; else all from the first dot on.
-[[nodiscard]] inline std::string extension_of(std::string_view name) {
+[[nodiscard]] IVADO_INLINE std::string extension_of(std::string_view name) {
   std::string_view best;
   const auto consider = [&](std::string_view known) {
     if (known.size() > best.size() && name.size() > known.size() && ends_with_ignoring_case(name, known))
@@ -158,7 +159,7 @@ inline constexpr std::array<std::string_view, 14> datatypes{"anat", "beh", "ct",
 }
 
 /// Text that is valid UTF-8: as it is, or where it is not, taken for Latin-1.
-[[nodiscard]] inline std::string valid_utf8(std::string_view text) {
+[[nodiscard]] IVADO_INLINE std::string valid_utf8(std::string_view text) {
   bool valid = true;
   for (std::size_t i = 0; i < text.size() && valid;) {
     const auto c = static_cast<unsigned char>(text[i]);
@@ -192,7 +193,7 @@ inline constexpr std::array<std::string_view, 14> datatypes{"anat", "beh", "ct",
 
 /// Whether a path (slashes between its parts) fits a pattern of .gitignore: `*`, `?`, `[a-z]`, and `**` for any
 /// folders.
-[[nodiscard]] inline bool glob(std::string_view pattern, std::string_view text) {
+[[nodiscard]] IVADO_INLINE bool glob(std::string_view pattern, std::string_view text) {
   while (!pattern.empty()) {
     if (pattern.substr(0, 3) == "**/") {
       const auto rest = pattern.substr(3);
@@ -242,7 +243,7 @@ inline constexpr std::array<std::string_view, 14> datatypes{"anat", "beh", "ct",
 /// The rules of a .bidsignore file, which has the form of .gitignore: the last rule that fits decides.
 class IgnoreRules {
  public:
-  void add(std::string_view line) {
+  IVADO_INLINE void add(std::string_view line) {
     while (!line.empty() && (line.back() == ' ' || line.back() == '\t' || line.back() == '\r')) line.remove_suffix(1);
     if (line.empty() || line[0] == '#') return;
     Rule rule;
@@ -254,7 +255,7 @@ class IgnoreRules {
       rule.pattern = std::string(line[0] == '/' ? line.substr(1) : line);
     if (!rule.pattern.empty()) rules_.push_back(std::move(rule));
   }
-  [[nodiscard]] bool ignored(std::string_view relative, bool folder) const {
+  [[nodiscard]] IVADO_INLINE bool ignored(std::string_view relative, bool folder) const {
     bool out = false;
     for (const auto& rule : rules_)
       if (out == rule.negated && (folder || !rule.folders_only) && glob(rule.pattern, relative)) out = !rule.negated;
@@ -276,21 +277,21 @@ struct Table {
   std::vector<std::string> columns;
   std::vector<std::vector<std::optional<std::string>>> rows;
 
-  [[nodiscard]] std::optional<std::size_t> column(std::string_view name) const {
+  [[nodiscard]] IVADO_INLINE std::optional<std::size_t> column(std::string_view name) const {
     const auto found = std::find(columns.begin(), columns.end(), name);
     if (found == columns.end()) return std::nullopt;
     return static_cast<std::size_t>(found - columns.begin());
   }
 };
 
-[[nodiscard]] inline std::string read_text(const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw data_error("reading " + path, "the file cannot be opened", "check its permissions");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
 /// The first of many names: "a, b, … and 7 more".
-[[nodiscard]] inline std::string some_of(const std::set<std::string>& names) {
+[[nodiscard]] IVADO_INLINE std::string some_of(const std::set<std::string>& names) {
   std::string out;
   std::size_t count = 0;
   for (const auto& name : names) {
@@ -303,7 +304,7 @@ struct Table {
 /// Parses JSON that people's tools have written: text that is not UTF-8 is taken for Latin-1, and the NaN and Infinity
 /// of Python's writer, which are not JSON, for null.
 /// @throws nlohmann::json::exception if it is not JSON
-[[nodiscard]] inline Json parse_tolerantly(const std::string& raw) {
+[[nodiscard]] IVADO_INLINE Json parse_tolerantly(const std::string& raw) {
   std::string text = valid_utf8(raw);
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_discarded()) return json;
@@ -321,7 +322,7 @@ struct Table {
 }
 
 /// Parses a table. Tolerates a byte order mark, any line ends, quotes around cells, short rows and empty lines.
-[[nodiscard]] inline Table parse_table(std::string_view text) {
+[[nodiscard]] IVADO_INLINE Table parse_table(std::string_view text) {
   if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);
   const auto cells = [](std::string_view line) {
     std::vector<std::string> out;
@@ -367,7 +368,7 @@ struct Table {
 }
 
 /// The name of an entity in the metadata: as pybids has it, and hence ivadomed's data frame.
-[[nodiscard]] inline std::string entity_column(const std::string& key) {
+[[nodiscard]] IVADO_INLINE std::string entity_column(const std::string& key) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 9> names{{{"sub", "subject"},
                                                                                        {"ses", "session"},
                                                                                        {"acq", "acquisition"},
@@ -385,7 +386,7 @@ struct Table {
 }  // namespace detail
 
 /// Splits a BIDS file name into entities, suffix and extension.
-[[nodiscard]] inline BidsName parse_bids_name(std::string_view name) {
+[[nodiscard]] IVADO_INLINE BidsName parse_bids_name(std::string_view name) {
   BidsName out;
   out.extension = detail::extension_of(name);
   out.stem = std::string(name.substr(0, name.size() - out.extension.size()));
@@ -414,7 +415,7 @@ namespace detail {
 
 /// A sidecar as a JSON object.
 /// @throws Error (data) if it is none
-[[nodiscard]] inline Json read_sidecar(const std::string& path) {
+[[nodiscard]] IVADO_INLINE Json read_sidecar(const std::string& path) {
   Json json;
   try {
     json = parse_tolerantly(read_text(path));
@@ -427,7 +428,7 @@ namespace detail {
 }
 
 /// Whether a sidecar of an outer folder or of its own applies to a file: it has its suffix and no other entities.
-[[nodiscard]] inline bool applies(const BidsName& sidecar, const BidsName& file) {
+[[nodiscard]] IVADO_INLINE bool applies(const BidsName& sidecar, const BidsName& file) {
   return sidecar.suffix == file.suffix &&
          std::includes(file.entities.begin(), file.entities.end(), sidecar.entities.begin(), sidecar.entities.end());
 }
@@ -440,7 +441,7 @@ namespace detail {
 /// file, or in the latter alone where there is none. A file whose name is not one of BIDS has the sidecar of its name.
 /// @return an object, empty where there is no sidecar
 /// @throws Error (data) if a sidecar is not a JSON object; names it
-[[nodiscard]] inline Json inherited_sidecar(const std::string& path) {
+[[nodiscard]] IVADO_INLINE Json inherited_sidecar(const std::string& path) {
   namespace fs = std::filesystem;
   const fs::path absolute = fs::absolute(path).lexically_normal();
   const BidsName file = parse_bids_name(absolute.filename().string());
@@ -494,7 +495,7 @@ class BidsIndex {
   /// Indexes the roots in the order given.
   /// @throws Error (usage) if there is no root or one is no folder
   /// @throws Error (data)  if, when validating, a root has no readable `dataset_description.json`
-  explicit BidsIndex(const std::vector<std::string>& roots, const BidsIndexParams& params = {})
+  IVADO_INLINE explicit BidsIndex(const std::vector<std::string>& roots, const BidsIndexParams& params = {})
       : params_(params), cache_(std::make_unique<Cache>()) {
     if (roots.empty())
       throw usage_error("indexing the data", "loader_parameters.path_data is empty",
@@ -529,12 +530,12 @@ class BidsIndex {
   /// How it was indexed.
   [[nodiscard]] const BidsIndexParams& params() const noexcept { return params_; }
   /// Number of indexed files of a kind.
-  [[nodiscard]] std::size_t count(FileKind kind) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::size_t count(FileKind kind) const noexcept {
     return static_cast<std::size_t>(
         std::count_if(files_.begin(), files_.end(), [&](const BidsFile& file) { return file.kind == kind; }));
   }
   /// The labels of a data set whose stem is exactly this one, those of `derivatives/labels` first.
-  [[nodiscard]] std::vector<const BidsFile*> labels(std::size_t root, const std::string& stem) const {
+  [[nodiscard]] IVADO_INLINE std::vector<const BidsFile*> labels(std::size_t root, const std::string& stem) const {
     std::vector<const BidsFile*> out;
     const auto [begin, end] = labels_.equal_range(key(root, stem));
     for (auto it = begin; it != end; ++it) out.push_back(&files_[it->second]);
@@ -554,7 +555,7 @@ class BidsIndex {
   /// `extension`. Where two of them use one name, the later has it (unless it has no value) and the earlier is kept as
   /// "<name>_<source>", the sources being sidecar, participants, samples, sessions, scans.
   /// @throws Error (data) if a sidecar is not a JSON object; names it
-  [[nodiscard]] Json metadata(const BidsFile& file) const {
+  [[nodiscard]] IVADO_INLINE Json metadata(const BidsFile& file) const {
     Json out = Json::object();
     std::map<std::string, std::string_view> sources;
     const auto put = [&](const std::string& name, Json value, std::string_view source) {
@@ -640,16 +641,16 @@ class BidsIndex {
     int depth = 0;
   };
 
-  [[nodiscard]] static std::string key(std::size_t root, const std::string& stem) {
+  [[nodiscard]] IVADO_INLINE static std::string key(std::size_t root, const std::string& stem) {
     return std::to_string(root) + "/" + stem;
   }
-  [[nodiscard]] static std::string with_prefix(const std::string& prefix, const std::string& value) {
+  [[nodiscard]] IVADO_INLINE static std::string with_prefix(const std::string& prefix, const std::string& value) {
     return value.rfind(prefix, 0) == 0 ? value : prefix + value;
   }
   [[nodiscard]] std::string full(const std::string& relative) const { return roots_.back() + "/" + relative; }
   void leave_out(const std::string& relative, std::string reason) { left_out_.add(full(relative), std::move(reason)); }
 
-  void index_root(const std::string& canonical) {
+  IVADO_INLINE void index_root(const std::string& canonical) {
     ignore_ = {};
     links_ = {canonical};
     std::error_code fault;
@@ -669,7 +670,7 @@ class BidsIndex {
     check_participants(first);
   }
 
-  void read_description() {
+  IVADO_INLINE void read_description() {
     const std::string path = full("dataset_description.json");
     std::string found;
     std::error_code fault;
@@ -689,7 +690,7 @@ class BidsIndex {
     left_out_.warn("the data set " + roots_.back() + ": " + found);
   }
 
-  void walk(const std::string& folder, const Place& place) {
+  IVADO_INLINE void walk(const std::string& folder, const Place& place) {
     std::error_code fault;
     std::filesystem::directory_iterator iterator(folder.empty() ? roots_.back() : full(folder), fault);
     if (fault) return leave_out(folder + "/", "the folder cannot be read");
@@ -731,7 +732,7 @@ class BidsIndex {
     }
   }
 
-  void enter(const std::string& relative, const std::string& name, const Place& place) {
+  IVADO_INLINE void enter(const std::string& relative, const std::string& name, const Place& place) {
     Place inner = place;
     inner.level = Level::elsewhere;
     if (++inner.depth > 40) return leave_out(relative + "/", "nested too deeply");
@@ -772,7 +773,7 @@ class BidsIndex {
     walk(relative, inner);
   }
 
-  void add_file(const std::string& relative, const std::string& name, const Place& place) {
+  IVADO_INLINE void add_file(const std::string& relative, const std::string& name, const Place& place) {
     BidsFile file;
     static_cast<BidsName&>(file) = parse_bids_name(name);
     file.relative = relative;
@@ -818,19 +819,19 @@ class BidsIndex {
     keep(std::move(file));
   }
 
-  void keep(BidsFile file) {
+  IVADO_INLINE void keep(BidsFile file) {
     file.path = full(file.relative);
     files_.push_back(std::move(file));
   }
 
-  [[nodiscard]] static bool is_document(std::string_view name) {
+  [[nodiscard]] IVADO_INLINE static bool is_document(std::string_view name) {
     for (const std::string_view known : {"README", "CHANGES", "LICENSE", "CITATION"})
       if (name.substr(0, known.size()) == known && (name.size() == known.size() || name[known.size()] == '.'))
         return true;
     return name == "dataset_description.json" || name == "participants.json" || name == "samples.json";
   }
 
-  void read_table(const BidsFile& file, const Place& place) {
+  IVADO_INLINE void read_table(const BidsFile& file, const Place& place) {
     auto& tables = tables_.back();
     if (place.level == Level::root && file.name == "participants.tsv") {
       fill(tables.participants, file, {"participant_id"}, "sub-");
@@ -847,7 +848,8 @@ class BidsIndex {
   }
 
   /// Reads a table whose rows are found by one or two columns.
-  void fill(Rows& out, const BidsFile& file, const std::vector<std::string>& keys, const std::string& prefix) {
+  IVADO_INLINE void fill(Rows& out, const BidsFile& file, const std::vector<std::string>& keys,
+                         const std::string& prefix) {
     const std::string path = full(file.relative);
     const auto table = detail::parse_table(detail::read_text(path));
     std::vector<std::size_t> places;
@@ -874,7 +876,7 @@ class BidsIndex {
     }
   }
 
-  void check_participants(std::size_t first) {
+  IVADO_INLINE void check_participants(std::size_t first) {
     const std::string path = full("participants.tsv");
     const auto& table = tables_.back().participants;
     if (table.columns.empty()) {
@@ -895,13 +897,13 @@ class BidsIndex {
     if (!without.empty()) left_out_.warn(path + " names subjects without any image: " + detail::some_of(without));
   }
 
-  void index_labels() {
+  IVADO_INLINE void index_labels() {
     for (std::size_t i = 0; i < files_.size(); ++i)
       if (files_[i].kind == FileKind::label) labels_.emplace(key(files_[i].root, files_[i].stem), i);
   }
 
   /// Numbers of the sidecars that apply to a file, from the outermost folder inwards.
-  [[nodiscard]] std::vector<std::size_t> sidecars_of(const BidsFile& file) const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::size_t> sidecars_of(const BidsFile& file) const {
     std::vector<std::size_t> out;
     const auto& by_folder = tables_[file.root].sidecars;
     const std::string_view folder = file.folder();
@@ -923,7 +925,7 @@ class BidsIndex {
     return out;
   }
 
-  [[nodiscard]] const Json& parsed_sidecar(std::size_t number) const {
+  [[nodiscard]] IVADO_INLINE const Json& parsed_sidecar(std::size_t number) const {
     const std::lock_guard lock(cache_->guard);
     auto& slot = cache_->sidecars[number];
     if (!slot) slot = std::make_unique<Json>(detail::read_sidecar(files_[number].path));

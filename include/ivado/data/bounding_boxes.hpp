@@ -13,6 +13,7 @@
 
 #include "../config/json.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "atomic_file.hpp"
 #include "case.hpp"
 #include "digest.hpp"
@@ -42,7 +43,7 @@ struct BoxList {
   std::vector<BoxEntry> entries;
 
   /// What was found in the images of a digest; null if nobody looked.
-  [[nodiscard]] const BoxEntry* find(std::string_view images) const noexcept {
+  [[nodiscard]] IVADO_INLINE const BoxEntry* find(std::string_view images) const noexcept {
     const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.digest == images; });
     return found == entries.end() ? nullptr : &*found;
   }
@@ -51,7 +52,7 @@ struct BoxList {
 
 /// A digest of the content of a case's images, in order, and of which is the reference.
 /// @throws Error (data) if one cannot be read
-[[nodiscard]] inline std::string images_digest(const Case& one) {
+[[nodiscard]] IVADO_INLINE std::string images_digest(const Case& one) {
   std::string all = std::to_string(one.reference);
   for (const auto& path : one.images) {
     all += "/";
@@ -74,7 +75,7 @@ struct BoxList {
 
 /// Writes the list as a whole, see `write_file_atomically`.
 /// @throws Error (internal) if it cannot be written
-inline void write_boxes(const std::string& path, const BoxList& list) {
+IVADO_INLINE void write_boxes(const std::string& path, const BoxList& list) {
   Json boxes = Json::array();
   for (const auto& [id, digest, detection] : list.entries) {
     const ObjectBox& box = detection.box;
@@ -92,7 +93,7 @@ inline void write_boxes(const std::string& path, const BoxList& list) {
 /// Reads what `write_boxes` wrote.
 /// @throws Error (data) if it cannot be read, is of another program (ivadomed's files do not say whose boxes they
 ///         hold), or a box cannot be
-[[nodiscard]] inline BoxList read_boxes(const std::string& path) {
+[[nodiscard]] IVADO_INLINE BoxList read_boxes(const std::string& path) {
   const std::string doing = "reading the boxes " + path;
   const Json file = read_json(path);
   if (!file.is_object() || !file.contains("detector") || !file.contains("boxes"))
@@ -121,8 +122,8 @@ inline void write_boxes(const std::string& path, const BoxList& list) {
 
 /// The boxes that `path` holds of a detector; none where there is no file, or it is another detector's.
 /// @param detector, digest  as in `BoxList`
-[[nodiscard]] inline BoxList boxes_of_detector(const std::string& path, const std::string& detector,
-                                               const std::string& digest) {
+[[nodiscard]] IVADO_INLINE BoxList boxes_of_detector(const std::string& path, const std::string& detector,
+                                                     const std::string& digest) {
   if (std::filesystem::exists(path))
     if (BoxList list = read_boxes(path); list.digest == digest) return list;
   return {detector, digest, {}};

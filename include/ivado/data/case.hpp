@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../config/json.hpp"
+#include "../inline.hpp"
 #include "sample.hpp"
 
 namespace ivado {
@@ -45,7 +46,7 @@ struct Case {
   /// Number of raters, at least 1.
   [[nodiscard]] std::size_t raters() const noexcept { return 1 + further_raters.size(); }
   /// The labels of a rater, one path a class.
-  [[nodiscard]] const std::vector<std::string>& labels_of(std::size_t rater) const {
+  [[nodiscard]] IVADO_INLINE const std::vector<std::string>& labels_of(std::size_t rater) const {
     return rater == 0 ? labels : further_raters[rater - 1];
   }
   /// About the object, on the grid of the reference image along R, A, S (see `closest_ras`); none: nobody looked.

@@ -8,16 +8,18 @@
 #include <string_view>
 #include <vector>
 
+#include "../inline.hpp"
+
 namespace ivado::detail {
 
 /// A 64-bit digest that grows with its text (FNV-1a: Fowler, Noll and Vo).
 class Digest {
  public:
-  void add(std::string_view content) noexcept {
+  IVADO_INLINE void add(std::string_view content) noexcept {
     for (const char c : content) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   }
   /// As 16 hexadecimal digits.
-  [[nodiscard]] std::string text() const {
+  [[nodiscard]] IVADO_INLINE std::string text() const {
     std::string out(16, '0');
     std::uint64_t rest = hash_;
     for (std::size_t i = 16; i-- > 0; rest >>= 4) out[i] = "0123456789abcdef"[rest & 15U];
@@ -27,14 +29,14 @@ class Digest {
  private:
   std::uint64_t hash_ = 0xcbf29ce484222325U;
 };
-[[nodiscard]] inline std::string digest_of(std::string_view content) {
+[[nodiscard]] IVADO_INLINE std::string digest_of(std::string_view content) {
   Digest digest;
   digest.add(content);
   return digest.text();
 }
 
 /// The digest of the bytes of a file; empty where it is none.
-[[nodiscard]] inline std::string file_digest(const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::string file_digest(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return {};
   Digest digest;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "bids_index.hpp"
 #include "case.hpp"
 #include "raster_io.hpp"
@@ -20,7 +21,7 @@ namespace ivado {
 namespace detail {
 
 /// The name of an image file without folder and ending.
-[[nodiscard]] inline std::string image_stem(const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::string image_stem(const std::string& path) {
   const std::string file = std::filesystem::path(path).filename().string();
   return file.substr(0, file.size() - extension_of(file).size());
 }
@@ -32,8 +33,9 @@ namespace detail {
 /// @param contrasts  a file whose name ends in "_<contrast>" is of that contrast
 /// @throws Error (usage) if the number of files is no multiple of the channels, a file is not there, or two cases would
 ///         have one name
-[[nodiscard]] inline std::vector<Case> make_cases_of_files(const std::vector<std::string>& files, std::int64_t channels,
-                                                           const std::vector<std::string>& contrasts) {
+[[nodiscard]] IVADO_INLINE std::vector<Case> make_cases_of_files(const std::vector<std::string>& files,
+                                                                 std::int64_t channels,
+                                                                 const std::vector<std::string>& contrasts) {
   const auto n = static_cast<std::size_t>(std::max<std::int64_t>(channels, 1));
   if (files.size() % n != 0)
     throw usage_error("segmenting " + files.front(),
@@ -73,8 +75,9 @@ namespace detail {
 /// prediction of class k after the k-th input image, and fails where there is none.)
 /// @param suffix   such as "_pred"
 /// @param is_flat  the image has one slice
-[[nodiscard]] inline std::string image_prediction_name(const std::string& image, const std::string& suffix,
-                                                       std::int64_t class_index, std::int64_t classes, bool is_flat) {
+[[nodiscard]] IVADO_INLINE std::string image_prediction_name(const std::string& image, const std::string& suffix,
+                                                             std::int64_t class_index, std::int64_t classes,
+                                                             bool is_flat) {
   const std::string ending = detail::lower_case(detail::extension_of(std::filesystem::path(image).filename().string()));
   return detail::image_stem(image) + (classes > 1 ? "_class-" + std::to_string(class_index) : "") + suffix +
          (is_raster(image) && is_flat ? ".png"

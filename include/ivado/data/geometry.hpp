@@ -9,6 +9,7 @@
 
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "array.hpp"
 
 namespace ivado {
@@ -25,7 +26,7 @@ struct Geometry {
   Eigen::Matrix4d affine = Eigen::Matrix4d::Identity();  ///< voxel to world, RAS+, mm
 
   /// Distance in mm between neighbouring voxels along i, j, k.
-  [[nodiscard]] std::array<double, 3> spacing_mm() const {
+  [[nodiscard]] IVADO_INLINE std::array<double, 3> spacing_mm() const {
     return {affine.col(0).head<3>().norm(), affine.col(1).head<3>().norm(), affine.col(2).head<3>().norm()};
   }
 };
@@ -47,7 +48,7 @@ struct AxisMap {
     return target;
   }
   /// The map back: `inverse().apply(apply(view))` is `view`.
-  [[nodiscard]] AxisMap inverse() const {
+  [[nodiscard]] IVADO_INLINE AxisMap inverse() const {
     AxisMap back;
     for (std::size_t a = 0; a < 3; ++a) {
       back.axis[static_cast<std::size_t>(axis[a])] = static_cast<int>(a);
@@ -68,7 +69,7 @@ struct AxisMap {
 /// The rotation nearest to the affine's directions (polar decomposition) decides; axes are given out to the
 /// voxel axis that is most certain first, so an oblique grid never claims one world axis twice.
 /// @throws Error if the affine is not finite or an axis has no length
-[[nodiscard]] inline AxisMap closest_ras(const Eigen::Matrix4d& affine) {
+[[nodiscard]] IVADO_INLINE AxisMap closest_ras(const Eigen::Matrix4d& affine) {
   Eigen::Matrix3d directions = affine.topLeftCorner<3, 3>();
   if (!directions.allFinite()) throw data_error("orienting a volume", "its affine has numbers that are not finite");
   for (int column = 0; column < 3; ++column) {
@@ -94,7 +95,7 @@ struct AxisMap {
 }
 
 /// Three letters: the world direction (L/R, P/A, I/S) to which each voxel axis grows, such as "RAS" or "PSR".
-[[nodiscard]] inline std::string axis_codes(const Eigen::Matrix4d& affine) {
+[[nodiscard]] IVADO_INLINE std::string axis_codes(const Eigen::Matrix4d& affine) {
   const AxisMap map = closest_ras(affine);
   std::string codes(3, '?');
   for (std::size_t world = 0; world < 3; ++world)
@@ -104,7 +105,7 @@ struct AxisMap {
 
 /// The map from RAS+ axes (x, y, z) to ivadomed's (H, W, D), in which D is the slice axis:
 /// sagittal (z, y, x), coronal (z, x, y), axial (x, y, z).
-[[nodiscard]] inline AxisMap ras_to_hwd(Axis slice_axis) {
+[[nodiscard]] IVADO_INLINE AxisMap ras_to_hwd(Axis slice_axis) {
   switch (slice_axis) {
     case Axis::sagittal:
       return {{2, 1, 0}, {}};
@@ -117,7 +118,7 @@ struct AxisMap {
 }
 
 /// The map from the axes of a file straight to (H, W, D).
-[[nodiscard]] inline AxisMap file_to_hwd(const Eigen::Matrix4d& affine, Axis slice_axis) {
+[[nodiscard]] IVADO_INLINE AxisMap file_to_hwd(const Eigen::Matrix4d& affine, Axis slice_axis) {
   const AxisMap ras = closest_ras(affine);
   const AxisMap hwd = ras_to_hwd(slice_axis);
   AxisMap map;
@@ -131,7 +132,7 @@ struct AxisMap {
 /// The largest distance in mm between the places that two affines give to the eight corners of a grid; NaN where one
 /// of them is not finite.
 /// Two grids of one shape are the same where this is small (see `BidsLoader::Params`).
-[[nodiscard]] inline double corner_distance_mm(const Geometry& a, const Geometry& b) {
+[[nodiscard]] IVADO_INLINE double corner_distance_mm(const Geometry& a, const Geometry& b) {
   double largest = 0;
   for (int corner = 0; corner < 8; ++corner) {
     Eigen::Vector4d index(0, 0, 0, 1);

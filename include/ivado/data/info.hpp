@@ -18,6 +18,7 @@
 #include "../config/json.hpp"
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "array.hpp"
 #include "bids_index.hpp"
 #include "geometry.hpp"
@@ -46,7 +47,7 @@ struct ImageInfo {
   std::vector<std::string> warnings;  ///< what is odd but can be read, one sentence each
 
   /// Lengths of a voxel in mm; nothing where there is no affine.
-  [[nodiscard]] std::optional<std::array<double, 3>> spacing_mm() const {
+  [[nodiscard]] IVADO_INLINE std::optional<std::array<double, 3>> spacing_mm() const {
     if (!affine) return std::nullopt;
     return Geometry{.shape = {}, .affine = *affine}.spacing_mm();
   }
@@ -75,7 +76,7 @@ class Statistics {
     }
     total_ += sum;
   }
-  void give(ImageInfo& info) const {
+  IVADO_INLINE void give(ImageInfo& info) const {
     if (finite_ == 0) return;
     info.min = low_;
     info.max = high_;
@@ -102,7 +103,7 @@ void add_statistics(VoxelStream& stream, std::int64_t voxels, ImageInfo& info) {
   statistics.give(info);
 }
 
-[[nodiscard]] inline ImageInfo read_raster_info(const std::string& path) {
+[[nodiscard]] IVADO_INLINE ImageInfo read_raster_info(const std::string& path) {
   ImageInfo info;
   info.path = path;
   Raster raster = read_raster(path);
@@ -144,7 +145,7 @@ void add_statistics(VoxelStream& stream, std::int64_t voxels, ImageInfo& info) {
 /// Reads an image once, from end to end: NIfTI in little memory, pictures (PNG, TIFF, JPEG) as a whole. The pixel size
 /// of a picture is looked for in its sidecars, see `inherited_sidecar`.
 /// @throws Error (data) if it cannot be used
-[[nodiscard]] inline ImageInfo read_image_info(const std::string& path) {
+[[nodiscard]] IVADO_INLINE ImageInfo read_image_info(const std::string& path) {
   if (is_raster(path)) return detail::read_raster_info(path);
   NiftiHeader header = read_nifti_header(path);
   ImageInfo info;
@@ -165,7 +166,7 @@ void add_statistics(VoxelStream& stream, std::int64_t voxels, ImageInfo& info) {
 /// One object: file shape spacing_mm axcodes affine type min max mean nan inf, and for pictures bits channels
 /// channel_min channel_max. Shape and affine as stored, the affine from voxels to RAS+; spacing, codes and affine are
 /// null for a picture without pixel size; min, max and mean are null where no voxel is finite.
-[[nodiscard]] inline Json to_json(const ImageInfo& info) {
+[[nodiscard]] IVADO_INLINE Json to_json(const ImageInfo& info) {
   const auto number = [](double value) { return std::isnan(value) ? Json(nullptr) : Json(value); };
   Json affine = nullptr;
   if (info.affine) {
@@ -199,7 +200,7 @@ void add_statistics(VoxelStream& stream, std::int64_t voxels, ImageInfo& info) {
 }
 
 /// The same for people.
-inline void print_info(const ImageInfo& info, std::ostream& out) {
+IVADO_INLINE void print_info(const ImageInfo& info, std::ostream& out) {
   out << info.path << "\n  shape    ";
   for (std::size_t axis = 0; axis < info.shape.size(); ++axis) out << (axis > 0 ? "x" : "") << info.shape[axis];
   if (info.affine) {
@@ -235,7 +236,8 @@ inline void print_info(const ImageInfo& info, std::ostream& out) {
 /// A file that cannot be used: its error on `err`, and the other files still follow.
 /// @param json  one JSON object a line instead of text
 /// @return      exit status: 0, or 3 where a file could not be used
-[[nodiscard]] inline int run_info(std::span<const std::string> files, bool json, std::ostream& out, std::ostream& err) {
+[[nodiscard]] IVADO_INLINE int run_info(std::span<const std::string> files, bool json, std::ostream& out,
+                                        std::ostream& err) {
   int status = 0;
   for (const auto& file : files) {
     try {

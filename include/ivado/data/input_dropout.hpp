@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "array.hpp"
 
@@ -18,7 +19,7 @@ namespace ivado::detail {
 /// repetition and so blanks fewer.
 /// @param voxels  [channel, spatial…], after all transforms
 /// @return        the channels that were blanked
-inline std::vector<std::size_t> drop_channels(Array<float>& voxels, const RandomKey& key) {
+IVADO_INLINE std::vector<std::size_t> drop_channels(Array<float>& voxels, const RandomKey& key) {
   const std::int64_t channels = voxels.extent(0);
   const std::int64_t size = channels == 0 ? 0 : voxels.size() / channels;
   if (channels < 2 || size == 0) return {};

@@ -16,6 +16,7 @@
 
 #include "../config/json.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "case.hpp"
 #include "split.hpp"
 
@@ -24,7 +25,7 @@ namespace ivado {
 namespace detail {
 
 /// Whether one category stands before another: numbers by their value and before text, text by its letters.
-[[nodiscard]] inline bool category_before(const std::string& a, const std::string& b) {
+[[nodiscard]] IVADO_INLINE bool category_before(const std::string& a, const std::string& b) {
   const auto x = as_number(a);
   const auto y = as_number(b);
   if (x && y && *x != *y) return *x < *y;
@@ -33,7 +34,7 @@ namespace detail {
 }
 
 /// A number of a sidecar; of several (a list, or text with commas) their mean, as in ivadomed.
-[[nodiscard]] inline std::optional<double> sidecar_number(const Json& value) {
+[[nodiscard]] IVADO_INLINE std::optional<double> sidecar_number(const Json& value) {
   if (value.is_number()) {
     const auto number = value.get<double>();
     return std::isfinite(number) ? std::optional(number) : std::nullopt;
@@ -66,8 +67,8 @@ namespace detail {
 }
 
 /// Logarithm of a sum of Gaussian kernels, each value counted `weight` times; -infinity where nothing is counted.
-[[nodiscard]] inline double log_density(double at, const std::vector<double>& values,
-                                        const std::vector<double>& weights, double bandwidth) {
+[[nodiscard]] IVADO_INLINE double log_density(double at, const std::vector<double>& values,
+                                              const std::vector<double>& weights, double bandwidth) {
   double largest = -std::numeric_limits<double>::infinity();
   const auto exponent = [&](std::size_t i) {
     const double z = (at - values[i]) / bandwidth;
@@ -99,7 +100,7 @@ inline constexpr std::array<DensityGrid, 3> density_grids{
 /// (logarithmic) under which values that it has not seen are most likely: 5 folds, the sorted values dealt out in turn,
 /// so that the order of the cases does not count. The borders are the local minima of the density.
 /// @param all  at least one value
-[[nodiscard]] inline std::vector<double> cluster_borders(std::vector<double> all, const DensityGrid& grid) {
+[[nodiscard]] IVADO_INLINE std::vector<double> cluster_borders(std::vector<double> all, const DensityGrid& grid) {
   std::sort(all.begin(), all.end());
   std::vector<double> values;
   std::vector<double> weights;
@@ -163,7 +164,7 @@ inline constexpr std::array<DensityGrid, 3> density_grids{
 }
 
 /// The maker of a scanner as ivadomed tells them apart.
-[[nodiscard]] inline std::string manufacturer_group(const std::string& name) {
+[[nodiscard]] IVADO_INLINE std::string manufacturer_group(const std::string& name) {
   std::string small(name);
   for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   if (small.find("siemens") != std::string::npos) return "Siemens";
@@ -193,7 +194,7 @@ class MetadataEncoder {
   static constexpr std::string_view key = "FiLMedUnet.metadata";
 
   /// What the metadata need and a case does not have; empty where it can be encoded. Such as {"EchoTime"}.
-  [[nodiscard]] static std::vector<std::string> lacking(const std::string& metadata, const Case& one) {
+  [[nodiscard]] IVADO_INLINE static std::vector<std::string> lacking(const std::string& metadata, const Case& one) {
     std::vector<std::string> out;
     for (const auto& part : keys_of(metadata))
       if (!value_of(metadata, part, one)) out.push_back(part);
@@ -216,7 +217,7 @@ class MetadataEncoder {
   [[nodiscard]] const std::string& metadata() const noexcept { return metadata_; }
 
   /// Length of a code: the number of categories, over all parts.
-  [[nodiscard]] std::size_t size() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::size_t size() const noexcept {
     std::size_t sum = 0;
     for (const auto& part : parts_) sum += part.categories.size();
     return sum;
@@ -226,7 +227,7 @@ class MetadataEncoder {
   [[nodiscard]] bool encodes(const Case& one) const { return lacking(metadata_, one).empty(); }
 
   /// The code of a case: `size()` numbers, 0 or 1. What is unknown is zeros.
-  [[nodiscard]] std::vector<float> encode(const Case& one) const {
+  [[nodiscard]] IVADO_INLINE std::vector<float> encode(const Case& one) const {
     std::vector<float> code;
     for (const auto& part : parts_) append(part, value_of(metadata_, part.key, one), code);
     return code;
@@ -238,7 +239,7 @@ class MetadataEncoder {
   [[nodiscard]] std::vector<float> encode(const std::string& value) const;
 
   /// What of a case is not known, as a sentence for a warning; nothing where all is known.
-  [[nodiscard]] std::optional<std::string> unknown(const Case& one) const {
+  [[nodiscard]] IVADO_INLINE std::optional<std::string> unknown(const Case& one) const {
     std::string out;
     for (const auto& part : parts_) {
       const auto value = value_of(metadata_, part.key, one);
@@ -251,7 +252,7 @@ class MetadataEncoder {
   }
 
   /// One line for the log: "conditioned on contrasts: T1w, T2w".
-  [[nodiscard]] std::string describe() const {
+  [[nodiscard]] IVADO_INLINE std::string describe() const {
     std::string out = "conditioned on " + metadata_;
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const Part& part = parts_[i];
@@ -279,7 +280,7 @@ class MetadataEncoder {
     [[nodiscard]] friend bool operator==(const Part&, const Part&) = default;
   };
 
-  [[nodiscard]] static std::vector<std::string> keys_of(const std::string& metadata) {
+  [[nodiscard]] IVADO_INLINE static std::vector<std::string> keys_of(const std::string& metadata) {
     if (metadata == "contrasts") return {"contrast"};
     if (metadata != "mri_params") return {metadata};
     std::vector<std::string> out;
@@ -288,13 +289,13 @@ class MetadataEncoder {
     return out;
   }
 
-  [[nodiscard]] bool clustered(const std::string& part) const {
+  [[nodiscard]] IVADO_INLINE bool clustered(const std::string& part) const {
     return metadata_ == "mri_params" && part != "Manufacturer";
   }
 
   /// The value of a case as text: as it stands, in one form for numbers.
-  [[nodiscard]] static std::optional<std::string> value_of(const std::string& metadata, const std::string& part,
-                                                           const Case& one) {
+  [[nodiscard]] IVADO_INLINE static std::optional<std::string> value_of(const std::string& metadata,
+                                                                        const std::string& part, const Case& one) {
     if (metadata == "contrasts" && !one.contrasts.empty()) return one.contrasts.front();
     if (metadata != "mri_params") return detail::column_value(one, part);
     const auto found = one.metadata.find(part);
@@ -306,7 +307,7 @@ class MetadataEncoder {
   }
 
   /// The category that a value falls into, whether it is known or not.
-  [[nodiscard]] std::string category_of(const Part& part, const std::string& value) const {
+  [[nodiscard]] IVADO_INLINE std::string category_of(const Part& part, const std::string& value) const {
     if (metadata_ != "mri_params") return value;
     if (!clustered(part.key)) return detail::manufacturer_group(value);
     const double number = *detail::as_number(value);
@@ -314,20 +315,20 @@ class MetadataEncoder {
     return std::to_string(border - part.borders.begin());
   }
 
-  [[nodiscard]] std::optional<std::size_t> index_of(const Part& part, const std::string& value) const {
+  [[nodiscard]] IVADO_INLINE std::optional<std::size_t> index_of(const Part& part, const std::string& value) const {
     const auto found = std::find(part.categories.begin(), part.categories.end(), category_of(part, value));
     if (found == part.categories.end()) return std::nullopt;
     return static_cast<std::size_t>(found - part.categories.begin());
   }
 
-  void append(const Part& part, const std::optional<std::string>& value, std::vector<float>& code) const {
+  IVADO_INLINE void append(const Part& part, const std::optional<std::string>& value, std::vector<float>& code) const {
     const std::size_t begin = code.size();
     code.resize(begin + part.categories.size(), 0.0F);
     if (!value) return;
     if (const auto index = index_of(part, *value)) code[begin + *index] = 1;
   }
 
-  [[nodiscard]] static std::string listed(const Part& part) {
+  [[nodiscard]] IVADO_INLINE static std::string listed(const Part& part) {
     std::string out;
     for (const auto& category : part.categories) out += (out.empty() ? "" : ", ") + category;
     return out;
@@ -337,7 +338,7 @@ class MetadataEncoder {
   std::vector<Part> parts_;
 };
 
-inline MetadataEncoder MetadataEncoder::fit(const std::vector<Case>& training, const std::string& metadata) {
+IVADO_INLINE MetadataEncoder MetadataEncoder::fit(const std::vector<Case>& training, const std::string& metadata) {
   const std::string doing = "learning the categories of " + std::string(key) + " \"" + metadata + "\"";
   if (training.empty()) throw data_error(doing, "there is no training case");
   if (metadata != "contrasts")
@@ -389,7 +390,7 @@ inline MetadataEncoder MetadataEncoder::fit(const std::vector<Case>& training, c
   return encoder;
 }
 
-inline std::vector<float> MetadataEncoder::encode(const std::string& value) const {
+IVADO_INLINE std::vector<float> MetadataEncoder::encode(const std::string& value) const {
   const std::string doing = "encoding the metadata \"" + value + "\" of an image";
   std::vector<std::string> given{value};
   if (metadata_ == "mri_params") {
@@ -428,14 +429,14 @@ inline std::vector<float> MetadataEncoder::encode(const std::string& value) cons
   return code;
 }
 
-inline Json MetadataEncoder::to_json() const {
+IVADO_INLINE Json MetadataEncoder::to_json() const {
   Json parts = Json::array();
   for (const auto& part : parts_)
     parts.push_back({{"key", part.key}, {"borders", part.borders}, {"categories", part.categories}});
   return {{"metadata", metadata_}, {"parts", std::move(parts)}};
 }
 
-inline MetadataEncoder MetadataEncoder::from_json(const Json& json) {
+IVADO_INLINE MetadataEncoder MetadataEncoder::from_json(const Json& json) {
   const std::string doing = "reading the metadata encoder of a model";
   const std::string remedy = "take the file as training has written it";
   MetadataEncoder out;

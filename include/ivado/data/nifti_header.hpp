@@ -28,6 +28,7 @@
 
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "geometry.hpp"
 
 namespace ivado {
@@ -69,7 +70,7 @@ struct NiftiHeader {
   std::vector<std::string> warnings;                       ///< what is odd but can be read, one sentence each
 
   /// Number of voxels of all volumes.
-  [[nodiscard]] std::int64_t voxels() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::int64_t voxels() const noexcept {
     std::int64_t product = 1;
     for (const auto extent : shape) product *= extent;
     return product;
@@ -86,14 +87,14 @@ struct NiftiHeader {
   /// The intercept that counts: 0 where there is none.
   [[nodiscard]] double intercept() const noexcept { return has_slope() && std::isfinite(scl_inter) ? scl_inter : 0; }
   /// The grid of one volume. A header of two dimensions is one slice.
-  [[nodiscard]] Geometry geometry() const {
+  [[nodiscard]] IVADO_INLINE Geometry geometry() const {
     Geometry grid;
     for (std::size_t axis = 0; axis < 3; ++axis) grid.shape.push_back(axis < shape.size() ? shape[axis] : 1);
     grid.affine = affine;
     return grid;
   }
   /// As people write it: "128x96x24x2".
-  [[nodiscard]] std::string shape_text() const {
+  [[nodiscard]] IVADO_INLINE std::string shape_text() const {
     std::string out;
     for (const auto extent : shape) out += (out.empty() ? "" : "x") + std::to_string(extent);
     return out;
@@ -153,7 +154,7 @@ decltype(auto) with_stored_type(int datatype, const Function& function) {
 }
 
 /// Reverses the bytes of each element.
-inline void swap_bytes(std::byte* bytes, std::size_t size, std::size_t element) noexcept {
+IVADO_INLINE void swap_bytes(std::byte* bytes, std::size_t size, std::size_t element) noexcept {
   const auto swap = [&]<std::size_t N>() {
     for (std::size_t i = 0; i + N <= size; i += N) std::reverse(bytes + i, bytes + i + N);
   };
@@ -169,7 +170,7 @@ class ByteSource {
   /// Opens the file.
   /// @param doing  for messages, such as "reading scan.nii.gz"
   /// @throws Error (data) if it is missing, no regular file, empty, or may not be read
-  ByteSource(const std::string& path, std::string doing) : doing_(std::move(doing)) {
+  IVADO_INLINE ByteSource(const std::string& path, std::string doing) : doing_(std::move(doing)) {
     const std::string file = doing_.ends_with(path) ? "the file" : path;
     std::error_code fault;
     const auto status = std::filesystem::status(path, fault);
@@ -210,7 +211,7 @@ class ByteSource {
 
   /// Reads up to `size` bytes; fewer only where the file ends.
   /// @throws Error (data) if the compressed stream is corrupt
-  std::size_t read(void* to, std::size_t size) {
+  IVADO_INLINE std::size_t read(void* to, std::size_t size) {
     if (!gzip_) return std::fread(to, 1, size, file_.get());
     std::size_t done = 0;
     while (done < size && !ended_) {
@@ -233,7 +234,7 @@ class ByteSource {
     return done;
   }
   /// Reads and forgets up to `size` bytes; fewer only where the file ends.
-  std::int64_t skip(std::int64_t size) {
+  IVADO_INLINE std::int64_t skip(std::int64_t size) {
     std::array<std::byte, 4096> bucket;
     std::int64_t done = 0;
     while (done < size) {
@@ -251,14 +252,14 @@ class ByteSource {
   };
 
   /// Reads more of the compressed file.
-  bool fill() {
+  IVADO_INLINE bool fill() {
     stream_->next_in = input_.data();
     stream_->avail_in = static_cast<uInt>(std::fread(input_.data(), 1, input_.size(), file_.get()));
     consumed_ += stream_->avail_in;
     return stream_->avail_in > 0;
   }
   /// Behind the end of a gzip member: another one, the end of the file, or something else.
-  void next_member() {
+  IVADO_INLINE void next_member() {
     if (stream_->avail_in < 2) {
       // The two bytes that tell may lie on both sides of the end of the buffer.
       const uInt kept = stream_->avail_in;
@@ -293,13 +294,13 @@ class ByteSource {
 class VoxelStream {
  public:
   /// Stands before the first voxel.
-  explicit VoxelStream(const NiftiHeader& header)
+  IVADO_INLINE explicit VoxelStream(const NiftiHeader& header)
       : header_(header), source_(header.data_path, "reading " + header.path) {
     source_.skip(header.voxel_offset);
   }
   /// Reads the next `count` voxels.
   /// @throws Error (data) if the file ends before or is corrupt
-  void read(void* to, std::int64_t count) {
+  IVADO_INLINE void read(void* to, std::int64_t count) {
     const std::int64_t wanted = count * header_.bytes_per_voxel;
     const auto got = static_cast<std::int64_t>(source_.read(to, static_cast<std::size_t>(wanted)));
     done_ += got;
@@ -315,7 +316,7 @@ class VoxelStream {
   /// To be called behind the last voxel: follows the file to its end, so that check sums are verified.
   /// @return  what is odd there, one sentence each
   /// @throws Error (data) if a check sum is wrong
-  [[nodiscard]] std::vector<std::string> finish() {
+  [[nodiscard]] IVADO_INLINE std::vector<std::string> finish() {
     if (!source_.gzip()) return {};
     constexpr std::int64_t limit = 1 << 20;
     const std::int64_t behind = source_.skip(limit);
@@ -370,7 +371,7 @@ struct NiftiFields {
   Eigen::Matrix4d srow = Eigen::Matrix4d::Identity();
 };
 
-[[nodiscard]] inline NiftiFields nifti1_fields(const HeaderBytes& h) {
+[[nodiscard]] IVADO_INLINE NiftiFields nifti1_fields(const HeaderBytes& h) {
   NiftiFields f;
   for (std::size_t i = 0; i < 8; ++i) f.dim[i] = h.get<std::int16_t>(40 + 2 * i);
   f.intent = h.get<std::int16_t>(68);
@@ -391,7 +392,7 @@ struct NiftiFields {
   return f;
 }
 
-[[nodiscard]] inline NiftiFields nifti2_fields(const HeaderBytes& h) {
+[[nodiscard]] IVADO_INLINE NiftiFields nifti2_fields(const HeaderBytes& h) {
   NiftiFields f;
   f.datatype = h.get<std::int16_t>(12);
   f.bitpix = h.get<std::int16_t>(14);
@@ -414,7 +415,7 @@ struct NiftiFields {
 
 /// The rotation of a quaternion given by its last three numbers (b, c, d); the first is a = √(1 - b² - c² - d²).
 /// Formula of nifti1.h, method 2. Where rounding makes b² + c² + d² larger than 1 it is scaled back to 1.
-[[nodiscard]] inline Eigen::Matrix3d quaternion_rotation(double b, double c, double d) {
+[[nodiscard]] IVADO_INLINE Eigen::Matrix3d quaternion_rotation(double b, double c, double d) {
   double a = 1 - (b * b + c * c + d * d);
   if (a < 1e-7) {
     const double length = std::sqrt(b * b + c * c + d * d);
@@ -433,7 +434,7 @@ struct NiftiFields {
 }
 
 /// True if the three axes of an affine are of some length and span the space.
-[[nodiscard]] inline bool spans_space(const Eigen::Matrix4d& affine) {
+[[nodiscard]] IVADO_INLINE bool spans_space(const Eigen::Matrix4d& affine) {
   Eigen::Matrix3d axes = affine.topLeftCorner<3, 3>();
   if (!affine.allFinite()) return false;
   for (int column = 0; column < 3; ++column) {
@@ -445,18 +446,18 @@ struct NiftiFields {
 }
 
 /// The rotation (or rotation and reflection) nearest to the axes of an affine: its directions' polar decomposition.
-[[nodiscard]] inline Eigen::Matrix3d nearest_rotation(const Eigen::Matrix4d& affine) {
+[[nodiscard]] IVADO_INLINE Eigen::Matrix3d nearest_rotation(const Eigen::Matrix4d& affine) {
   Eigen::Matrix3d directions = affine.topLeftCorner<3, 3>();
   directions.colwise().normalize();
   const Eigen::JacobiSVD<Eigen::Matrix3d> svd(directions, Eigen::ComputeFullU | Eigen::ComputeFullV);
   return svd.matrixU() * svd.matrixV().transpose();
 }
 
-[[nodiscard]] inline bool ends_with_any(const std::string& text, std::initializer_list<std::string_view> ends) {
+[[nodiscard]] IVADO_INLINE bool ends_with_any(const std::string& text, std::initializer_list<std::string_view> ends) {
   return std::any_of(ends.begin(), ends.end(), [&](std::string_view end) { return text.ends_with(end); });
 }
 
-[[nodiscard]] inline std::string lower_case(std::string text) {
+[[nodiscard]] IVADO_INLINE std::string lower_case(std::string text) {
   for (char& c : text)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return text;
@@ -464,7 +465,7 @@ struct NiftiFields {
 
 /// A path whose last four characters (in front of an optional ".gz") are replaced by those of the other half of a pair,
 /// with ".gz" or without, whichever exists; nothing where neither does.
-[[nodiscard]] inline std::optional<std::string> other_half(const std::string& path, std::string_view extension) {
+[[nodiscard]] IVADO_INLINE std::optional<std::string> other_half(const std::string& path, std::string_view extension) {
   std::string stem = path;
   if (lower_case(stem).ends_with(".gz")) stem.resize(stem.size() - 3);
   const bool upper = stem.size() > 3 && stem[stem.size() - 3] >= 'A' && stem[stem.size() - 3] <= 'Z';
@@ -480,7 +481,7 @@ struct NiftiFields {
 }
 
 /// The four bytes of a magic as text that can be printed.
-[[nodiscard]] inline std::string printable(const std::byte* bytes, std::size_t size) {
+[[nodiscard]] IVADO_INLINE std::string printable(const std::byte* bytes, std::size_t size) {
   std::string out;
   for (std::size_t i = 0; i < size; ++i) {
     const auto c = std::to_integer<unsigned char>(bytes[i]);
@@ -494,7 +495,7 @@ inline constexpr std::string_view readable_formats =
     "ivado reads NIfTI-1 and NIfTI-2 (.nii, .nii.gz, pairs of .hdr and .img) and Analyze 7.5";
 
 /// Throws for a file whose name says that it is none of the formats that are read.
-inline void check_extension(const std::string& path) {
+IVADO_INLINE void check_extension(const std::string& path) {
   const std::string name = lower_case(path);
   if (ends_with_any(name, {".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"})) return;
   const std::string doing = "reading " + path;
@@ -510,7 +511,7 @@ inline void check_extension(const std::string& path) {
 }
 
 /// Extents, type and place of the voxels.
-inline void check_layout(const NiftiFields& f, NiftiHeader& header, const std::string& doing) {
+IVADO_INLINE void check_layout(const NiftiFields& f, NiftiHeader& header, const std::string& doing) {
   constexpr std::string_view again = "get the file again or write it anew";
   if (f.intent >= 3000 && f.intent < 3100)
     throw data_error(doing, "it is a CIFTI-2 matrix, not an image volume",
@@ -574,7 +575,7 @@ inline void check_layout(const NiftiFields& f, NiftiHeader& header, const std::s
 }
 
 /// The data file's size against what the header promises.
-inline void check_size(std::int64_t file_bytes, NiftiHeader& header, const std::string& doing) {
+IVADO_INLINE void check_size(std::int64_t file_bytes, NiftiHeader& header, const std::string& doing) {
   const std::int64_t needed = header.voxel_offset + header.bytes();
   const std::string wanted = detail::text(header.shape_text(), " voxels of ", header.type, " from byte ",
                                           header.voxel_offset, " on need ", needed, " bytes");
@@ -600,7 +601,7 @@ inline void check_size(std::int64_t file_bytes, NiftiHeader& header, const std::
 }
 
 /// The affine of the qform: rotation, voxel sizes, the sign in pixdim[0], offset (nifti1.h, method 2).
-[[nodiscard]] inline Eigen::Matrix4d qform_affine(const NiftiFields& f, const std::array<double, 3>& size) {
+[[nodiscard]] IVADO_INLINE Eigen::Matrix4d qform_affine(const NiftiFields& f, const std::array<double, 3>& size) {
   const Eigen::Matrix3d rotation = quaternion_rotation(f.quaternion[0], f.quaternion[1], f.quaternion[2]);
   Eigen::Matrix4d affine = Eigen::Matrix4d::Identity();
   for (int axis = 0; axis < 3; ++axis) {
@@ -612,7 +613,7 @@ inline void check_size(std::int64_t file_bytes, NiftiHeader& header, const std::
 }
 
 /// Where the voxels are in the world.
-inline void check_geometry(const NiftiFields& f, NiftiHeader& header, const std::string& doing) {
+IVADO_INLINE void check_geometry(const NiftiFields& f, NiftiHeader& header, const std::string& doing) {
   const bool analyze = header.container == NiftiHeader::Container::analyze;
   header.qform_code = analyze ? 0 : f.qform;
   header.sform_code = analyze ? 0 : f.sform;
@@ -696,7 +697,7 @@ inline void check_geometry(const NiftiFields& f, NiftiHeader& header, const std:
 /// the voxel sizes with the origin at the first voxel (nifti1.h, methods 3, 2, 1). Lengths in metres or micrometres are
 /// turned into mm.
 /// @throws Error (data) that names the file and what is wrong with it
-[[nodiscard]] inline NiftiHeader read_nifti_header(const std::string& path) {
+[[nodiscard]] IVADO_INLINE NiftiHeader read_nifti_header(const std::string& path) {
   using Container = NiftiHeader::Container;
   const std::string doing = "reading " + path;
   NiftiHeader header;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "array.hpp"
 #include "geometry.hpp"
 #include "sample.hpp"
@@ -25,7 +26,7 @@ struct Detection {
 };
 
 /// The box of all voxels of a grid of three axes.
-[[nodiscard]] inline ObjectBox whole_box(const Shape& grid) {
+[[nodiscard]] IVADO_INLINE ObjectBox whole_box(const Shape& grid) {
   ObjectBox box{grid, {}, {}};
   for (int axis = 0; axis < grid.rank(); ++axis) box.end[static_cast<std::size_t>(axis)] = grid[axis];
   return box;
@@ -34,7 +35,7 @@ struct Detection {
 /// Checks a box of three axes.
 /// @param doing  what it is for, to begin the message with
 /// @throws Error (data) unless it lies within its grid and has a voxel
-inline void check_box(const ObjectBox& box, const std::string& doing) {
+IVADO_INLINE void check_box(const ObjectBox& box, const std::string& doing) {
   if (box.grid.rank() != 3)
     throw data_error(doing, detail::text("the grid of its box has ", box.grid.rank(), " axes, expected 3"));
   for (std::size_t a = 0; a < 3; ++a)
@@ -44,7 +45,7 @@ inline void check_box(const ObjectBox& box, const std::string& doing) {
 }
 
 /// A box in the axes that a view has after `map.apply`.
-[[nodiscard]] inline ObjectBox turn_box(const ObjectBox& box, const AxisMap& map) {
+[[nodiscard]] IVADO_INLINE ObjectBox turn_box(const ObjectBox& box, const AxisMap& map) {
   ObjectBox out;
   for (std::size_t a = 0; a < 3; ++a) {
     const int from = map.axis[a];
@@ -69,8 +70,8 @@ enum class ScaleAbout {
 /// about the centre; about the origin begin' is begin · factor, rounded (halves to the even number). About the centre
 /// a factor of 1 or more never loses a voxel; about the origin part of one may be lost: `resample_box` loses none.
 /// @param begin, end  from 0
-[[nodiscard]] inline std::pair<std::int64_t, std::int64_t> scale_interval(std::int64_t begin, std::int64_t end,
-                                                                          double factor, ScaleAbout about) {
+[[nodiscard]] IVADO_INLINE std::pair<std::int64_t, std::int64_t> scale_interval(std::int64_t begin, std::int64_t end,
+                                                                                double factor, ScaleAbout about) {
   const double extent = static_cast<double>(end - begin);
   double first = static_cast<double>(begin);
   double length = extent * factor;
@@ -93,7 +94,7 @@ enum class ScaleAbout {
 /// ivadomed keeps the index of the last voxel instead of the one behind it, and so loses the last row of the object at
 /// a factor of 1; nor does it cut the upper end to the grid (known-problems B2.11).
 /// @param factor  along the axes of the box, above 0
-[[nodiscard]] inline ObjectBox scale_box(const ObjectBox& box, const std::array<double, 3>& factor) {
+[[nodiscard]] IVADO_INLINE ObjectBox scale_box(const ObjectBox& box, const std::array<double, 3>& factor) {
   ObjectBox out = box;
   for (int axis = 0; axis < box.grid.rank(); ++axis) {
     const auto a = static_cast<std::size_t>(axis);
@@ -109,7 +110,7 @@ enum class ScaleAbout {
 /// A box on another grid over the same field of view, in proportion to the extents, outwards to whole voxels: no part
 /// of the object is lost. The box may have more axes than the grid, whose are then the first.
 /// @throws Error (data) if the box has no voxel; (internal) if it has fewer axes than the grid
-[[nodiscard]] inline ObjectBox resample_box(const ObjectBox& box, const Shape& grid) {
+[[nodiscard]] IVADO_INLINE ObjectBox resample_box(const ObjectBox& box, const Shape& grid) {
   const auto floor_ratio = [](std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); };
   if (box.grid.rank() < grid.rank())
     throw internal_error("cropping a sample to its box",

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "array.hpp"
 #include "sample.hpp"
 
@@ -25,8 +26,8 @@ namespace ivado {
 /// @param extent  voxels along the axis, at least 1
 /// @param length  of a patch, at least 1
 /// @param stride  distance of the patches, at least 1
-[[nodiscard]] inline std::vector<std::int64_t> patch_starts(std::int64_t extent, std::int64_t length,
-                                                            std::int64_t stride) {
+[[nodiscard]] IVADO_INLINE std::vector<std::int64_t> patch_starts(std::int64_t extent, std::int64_t length,
+                                                                  std::int64_t stride) {
   if (extent < 1 || length < 1 || stride < 1)
     throw internal_error("laying patches on an axis", detail::text("extent ", extent, ", length ", length, ", stride ",
                                                                    stride, ", expected at least 1 of each"));
@@ -49,7 +50,7 @@ struct PatchSize {
 
   [[nodiscard]] bool empty() const noexcept { return length.empty(); }
   /// @throws Error (usage) if there is not one number from 1 an axis
-  void check(int dimension) const {
+  IVADO_INLINE void check(int dimension) const {
     const auto refuse = [&](const char* key, const std::vector<std::int64_t>& given) {
       std::string all;
       for (const auto number : given) all += (all.empty() ? "" : ", ") + std::to_string(number);
@@ -67,18 +68,18 @@ struct PatchSize {
     if (length.empty() && !stride.empty()) refuse("length", length);
   }
   /// The distance that patches have along an axis: the stride, but at most the length.
-  [[nodiscard]] std::int64_t step(int axis) const {
+  [[nodiscard]] IVADO_INLINE std::int64_t step(int axis) const {
     const auto a = static_cast<std::size_t>(axis);
     return stride.empty() ? length[a] : std::min(stride[a], length[a]);
   }
   /// The extents of a patch.
-  [[nodiscard]] Shape shape() const {
+  [[nodiscard]] IVADO_INLINE Shape shape() const {
     Shape out;
     for (const auto extent : length) out.push_back(extent);
     return out;
   }
   /// "96x64 with stride 96x50".
-  [[nodiscard]] std::string text() const {
+  [[nodiscard]] IVADO_INLINE std::string text() const {
     Shape steps;
     for (int axis = 0; axis < shape().rank(); ++axis) steps.push_back(step(axis));
     return shape().text() + " with stride " + steps.text();
@@ -90,7 +91,7 @@ class PatchGrid {
  public:
   /// @param extent  spatial extents of the prepared slice or volume
   /// @param size    one number for each of its axes
-  PatchGrid(const Shape& extent, const PatchSize& size) : extent_(extent), length_(size.shape()) {
+  IVADO_INLINE PatchGrid(const Shape& extent, const PatchSize& size) : extent_(extent), length_(size.shape()) {
     if (extent.rank() != length_.rank() || extent.rank() > 3)
       throw internal_error("laying patches of " + length_.text() + " voxels", "the grid is " + extent.text());
     for (int axis = 0; axis < extent.rank(); ++axis)
@@ -102,17 +103,17 @@ class PatchGrid {
   /// Extents of a patch.
   [[nodiscard]] const Shape& length() const noexcept { return length_; }
   /// Number of patches.
-  [[nodiscard]] std::int64_t size() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::int64_t size() const noexcept {
     std::int64_t product = 1;
     for (const auto& starts : starts_) product *= static_cast<std::int64_t>(starts.size());
     return product;
   }
   /// Where the patches begin along an axis; 0 along an axis that the grid does not have.
-  [[nodiscard]] const std::vector<std::int64_t>& starts(int axis) const noexcept {
+  [[nodiscard]] IVADO_INLINE const std::vector<std::int64_t>& starts(int axis) const noexcept {
     return starts_[static_cast<std::size_t>(axis)];
   }
   /// Where patch `i` begins.
-  [[nodiscard]] std::array<std::int32_t, 3> operator[](std::int64_t i) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::array<std::int32_t, 3> operator[](std::int64_t i) const noexcept {
     std::array<std::int32_t, 3> out{};
     for (std::size_t axis = 3; axis-- > 0;) {
       const auto n = static_cast<std::int64_t>(starts_[axis].size());
@@ -123,7 +124,7 @@ class PatchGrid {
   }
   /// True if ivadomed takes such patches: in 2-D not longer than the grid; in 3-D also a length that is a multiple of
   /// 16 and a stride that ends with the grid; no stride above the length.
-  [[nodiscard]] bool is_of_ivadomed(const PatchSize& size) const {
+  [[nodiscard]] IVADO_INLINE bool is_of_ivadomed(const PatchSize& size) const {
     for (int axis = 0; axis < extent_.rank(); ++axis) {
       const std::int64_t stride = size.stride.empty() ? length_[axis] : size.stride[static_cast<std::size_t>(axis)];
       if (length_[axis] > extent_[axis] || stride > length_[axis]) return false;
@@ -163,7 +164,7 @@ template <class T>
 }
 
 /// Copies the elements of a view whose last axis is dense into another such view of the same shape.
-inline void copy_rows(ArrayView<const float> from, ArrayView<float> to) {
+IVADO_INLINE void copy_rows(ArrayView<const float> from, ArrayView<float> to) {
   if (from.rank() == 1 || (from.is_dense() && to.is_dense())) {
     std::copy_n(from.data(), from.size(), to.data());
     return;
@@ -172,8 +173,8 @@ inline void copy_rows(ArrayView<const float> from, ArrayView<float> to) {
 }
 
 /// A patch of a dense [channel, spatial…] array as an array of its own; zeros where it lies outside of the grid.
-[[nodiscard]] inline Array<float> cut_patch(const Array<float>& voxels, const std::array<std::int32_t, 3>& start,
-                                            const Shape& length) {
+[[nodiscard]] IVADO_INLINE Array<float> cut_patch(const Array<float>& voxels, const std::array<std::int32_t, 3>& start,
+                                                  const Shape& length) {
   Array<float> out(length.prepended(voxels.extent(0)));
   const ArrayView<const float> from = covered(voxels.view(), start, length);
   if (!(from.shape() == out.shape())) std::fill_n(out.data(), out.size(), 0.0F);
@@ -185,7 +186,7 @@ inline void copy_rows(ArrayView<const float> from, ArrayView<float> to) {
 }
 
 /// True if a view has two values that differ.
-[[nodiscard]] inline bool varies(ArrayView<const float> view) {
+[[nodiscard]] IVADO_INLINE bool varies(ArrayView<const float> view) {
   if (view.size() == 0) return false;
   if (view.rank() == 1) {
     const float first = *view.data();
@@ -214,8 +215,8 @@ template <class Inside>
 
 /// True if a rater's label of a class, of labels [rater × class, spatial…], has a voxel inside of a patch.
 /// @param soft  labels count where they are not 0; else from 0.5 on
-[[nodiscard]] inline bool shows_class(const Array<float>& labels, std::int64_t c, std::int64_t classes,
-                                      const std::array<std::int32_t, 3>& start, const Shape& length, bool soft) {
+[[nodiscard]] IVADO_INLINE bool shows_class(const Array<float>& labels, std::int64_t c, std::int64_t classes,
+                                            const std::array<std::int32_t, 3>& start, const Shape& length, bool soft) {
   const ArrayView<const float> part = covered(labels.view(), start, length);
   for (; c < part.extent(0); c += classes)
     if (holds_any(part.select(0, c), [&](float value) { return soft ? value != 0 : value >= 0.5F; })) return true;
@@ -229,9 +230,9 @@ enum class PatchFate { kept, empty_mask, absent_class, empty_input };
 /// @param soft         labels count where they are not 0; else from 0.5 on, as they do after the transforms
 /// @param any_channel  one channel that varies is enough
 /// @param raters       of the labels, [rater × class, …]; one that drew a class is enough
-[[nodiscard]] inline PatchFate judge_patch(const Sample& unit, const std::array<std::int32_t, 3>& start,
-                                           const Shape& length, const PatchFilter& filter, bool soft, bool any_channel,
-                                           std::size_t raters = 1) {
+[[nodiscard]] IVADO_INLINE PatchFate judge_patch(const Sample& unit, const std::array<std::int32_t, 3>& start,
+                                                 const Shape& length, const PatchFilter& filter, bool soft,
+                                                 bool any_channel, std::size_t raters = 1) {
   const bool has_maps = unit.label.voxels.rank() == length.rank() + 1;
   if (has_maps && (filter.empty_mask || filter.absent_class)) {
     const std::int64_t classes = unit.label.voxels.extent(0) / static_cast<std::int64_t>(raters);

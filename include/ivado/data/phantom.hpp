@@ -30,6 +30,7 @@
 #include "../config/params.hpp"
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "../version.hpp"
 #include "array.hpp"
@@ -161,7 +162,7 @@ inline constexpr std::array<Sequence, 3> sequences{{
 }};
 
 /// Place of a contrast in `sequences`.
-[[nodiscard]] inline std::size_t sequence_of(const std::string& contrast) {
+[[nodiscard]] IVADO_INLINE std::size_t sequence_of(const std::string& contrast) {
   std::vector<std::string> known;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     if (sequences[i].contrast == contrast) return i;
@@ -172,7 +173,7 @@ inline constexpr std::array<Sequence, 3> sequences{{
 }
 
 /// The random numbers of one subject for one purpose: 0 for the body, 1 + place in `sequences` for an image.
-[[nodiscard]] inline Rng random_of(std::uint64_t seed, std::int64_t subject, std::uint32_t purpose) {
+[[nodiscard]] IVADO_INLINE Rng random_of(std::uint64_t seed, std::int64_t subject, std::uint32_t purpose) {
   return Rng({seed, purpose, static_cast<std::uint32_t>(subject), stream_phantom});
 }
 
@@ -181,11 +182,11 @@ class Lattice {
  public:
   static constexpr int side = 32;
 
-  explicit Lattice(Rng& random) : nodes_(static_cast<std::size_t>(side) * side * side) {
+  IVADO_INLINE explicit Lattice(Rng& random) : nodes_(static_cast<std::size_t>(side) * side * side) {
     for (auto& node : nodes_) node = 2 * random.uniform_float() - 1;
   }
   /// @param x, y, z  in units of the distance of two nodes, above -32768
-  [[nodiscard]] float operator()(float x, float y, float z) const noexcept {
+  [[nodiscard]] IVADO_INLINE float operator()(float x, float y, float z) const noexcept {
     const Cell i(x);
     const Cell j(y);
     const Cell k(z);
@@ -206,7 +207,7 @@ class Lattice {
     unsigned low;
     unsigned high;
     float part;
-    explicit Cell(float at) noexcept {
+    IVADO_INLINE explicit Cell(float at) noexcept {
       const float shifted = at + 32768;
       const auto whole = static_cast<unsigned>(shifted);
       low = whole % side;
@@ -227,7 +228,7 @@ class Body {
  public:
   /// @param length_mm  length of the field along the body
   /// @param margin_mm  how far beyond its two ends a turned grid may reach
-  Body(Rng random, double length_mm, double margin_mm, bool has_lesion) : texture_(random) {
+  IVADO_INLINE Body(Rng random, double length_mm, double margin_mm, bool has_lesion) : texture_(random) {
     const double reach_mm = 0.5 * length_mm + margin_mm;
     const auto between = [&](double low, double high) { return static_cast<float>(random.uniform(low, high)); };
     const auto sign = [&] { return random.bernoulli(0.5) ? 1.0 : -1.0; };
@@ -333,7 +334,7 @@ class Body {
   };
 
   /// The centre of a voxel.
-  [[nodiscard]] Place place(float x, float y, float z) const noexcept {
+  [[nodiscard]] IVADO_INLINE Place place(float x, float y, float z) const noexcept {
     const Section& s = section(z);
     Place p{x - s.x, y - s.y, z, 0, 0, 0, 0};
     const float away = std::clamp((canal_square(s, p.u, p.v) - 1) * 0.4F, 0.0F, 1.0F);
@@ -349,7 +350,7 @@ class Body {
     return p;
   }
   /// True near the canal, where voxels are sampled more finely.
-  [[nodiscard]] bool near_canal(const Place& p) const noexcept {
+  [[nodiscard]] IVADO_INLINE bool near_canal(const Place& p) const noexcept {
     const Section& s = section(p.z);
     return std::abs(p.u) < 1 / s.canal_x_inverse + 1.5F && std::abs(p.v) < s.canal_y + 2;
   }
@@ -357,7 +358,7 @@ class Body {
   [[nodiscard]] float from_airway(const Place& p) const noexcept { return std::hypot(p.u, p.v - airway_centre()); }
 
   /// What is at a point near the place `p`, (x, y, z) in mm.
-  [[nodiscard]] Point at(float x, float y, float z, const Place& p) const noexcept {
+  [[nodiscard]] IVADO_INLINE Point at(float x, float y, float z, const Place& p) const noexcept {
     const Section& s = section(z);
     const float u = x - s.x;
     const float v = y - s.y;
@@ -377,7 +378,7 @@ class Body {
   };
   struct Circle {
     float u, v, radius;
-    [[nodiscard]] bool holds(float x, float y) const noexcept {
+    [[nodiscard]] IVADO_INLINE bool holds(float x, float y) const noexcept {
       return (x - u) * (x - u) + (y - v) * (y - v) < radius * radius;
     }
   };
@@ -386,13 +387,13 @@ class Body {
     float along_u, along_v, across_u, across_v;  ///< rows of the map to the metric of its ellipse
   };
 
-  [[nodiscard]] const Section& section(float z) const noexcept {
+  [[nodiscard]] IVADO_INLINE const Section& section(float z) const noexcept {
     const auto i = static_cast<std::int64_t>((z + reach_) * static_cast<float>(1 / step_mm) + 0.5F);
     return sections_[static_cast<std::size_t>(
         std::clamp<std::int64_t>(i, 0, static_cast<std::int64_t>(sections_.size()) - 1))];
   }
   /// Below 1 within the canal, which is wider in front and lies a little behind the cord's axis.
-  [[nodiscard]] static float canal_square(const Section& s, float u, float v) noexcept {
+  [[nodiscard]] IVADO_INLINE static float canal_square(const Section& s, float u, float v) noexcept {
     const float q = (v + 0.3F) * s.canal_y_inverse;
     const float p = u * s.canal_x_inverse * (1 - 0.10F * q);
     return p * p + q * q;
@@ -401,8 +402,8 @@ class Body {
   [[nodiscard]] float airway_centre() const noexcept { return body_front() + 5.5F + airway_y_; }
 
   /// Square of the distance from a capsule's axis from (x0, y0) to (x1, y1), and the place along it in [0, 1].
-  [[nodiscard]] static std::pair<float, float> to_segment(float x, float y, float x0, float y0, float x1,
-                                                          float y1) noexcept {
+  [[nodiscard]] IVADO_INLINE static std::pair<float, float> to_segment(float x, float y, float x0, float y0, float x1,
+                                                                       float y1) noexcept {
     const float dx = x1 - x0;
     const float dy = y1 - y0;
     const float along = std::clamp(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0.0F, 1.0F);
@@ -411,7 +412,7 @@ class Body {
     return {ex * ex + ey * ey, along};
   }
 
-  [[nodiscard]] Point in_canal(const Section& s, float u, float v, float z) const noexcept {
+  [[nodiscard]] IVADO_INLINE Point in_canal(const Section& s, float u, float v, float z) const noexcept {
     const float p = u * s.a_inverse;
     const float q = v * s.b_inverse;
     const float side = std::abs(p);
@@ -446,7 +447,7 @@ class Body {
   }
 
   /// Outside of the canal.
-  [[nodiscard]] Tissue around(float u, float v, float z, float canal, float sheet) const noexcept {
+  [[nodiscard]] IVADO_INLINE Tissue around(float u, float v, float z, float canal, float sheet) const noexcept {
     const float s = (v - neck_centre_y_) / neck_y_;
     const float wide = u / (neck_x_ * (1 - 0.2F * std::max(s, 0.0F) * std::max(s, 0.0F)));
     const float neck = wide * wide + s * s;
@@ -568,7 +569,7 @@ class Body {
   }
 
   /// z within its level of the spine, from the lower end of a disc: in [0, level_).
-  [[nodiscard]] float in_level(float z) const noexcept {
+  [[nodiscard]] IVADO_INLINE float in_level(float z) const noexcept {
     const float levels = (z + level_phase_) / level_;
     return (levels - std::floor(levels)) * level_;
   }
@@ -608,8 +609,8 @@ struct Scan {
 inline constexpr std::array<std::string_view, 3> orientations{"RAS", "LPI", "PSR"};
 
 /// What is random of an image of a subject, and its grid.
-[[nodiscard]] inline Scan make_scan(Rng random, const PhantomParams& params, std::int64_t subject, std::size_t contrast,
-                                    const Eigen::Vector3d& centre_mm) {
+[[nodiscard]] IVADO_INLINE Scan make_scan(Rng random, const PhantomParams& params, std::int64_t subject,
+                                          std::size_t contrast, const Eigen::Vector3d& centre_mm) {
   const Sequence& sequence = sequences[contrast];
   const auto drawn = [&](const std::array<double, 2>& limits) { return random.uniform(limits[0], limits[1]); };
   Scan scan;
@@ -665,7 +666,7 @@ struct Picture {
 ///
 /// A voxel is the mean over its extent: 2x2x2 points, near the canal 4x4x4. A label is set where at least half of the
 /// points are inside. Noise is Rician (Gudbjartsson and Patz 1995, doi:10.1002/mrm.1910340618).
-[[nodiscard]] inline Picture take(const Body& body, const Scan& scan, const Sequence& sequence, Rng random) {
+[[nodiscard]] IVADO_INLINE Picture take(const Body& body, const Scan& scan, const Sequence& sequence, Rng random) {
   const Shape& shape = scan.geometry.shape;
   Picture out{Array<float>(shape), Array<float>(shape), Array<float>(shape), Array<float>(shape)};
   const Eigen::Matrix3f step = scan.geometry.affine.topLeftCorner<3, 3>().cast<float>();
@@ -748,7 +749,7 @@ struct Site {
 };
 inline constexpr std::array<Site, 3> sites{{{"siteA", "Siemens"}, {"siteB", "Philips"}, {"siteC", "GE"}}};
 
-[[nodiscard]] inline Person make_person(const PhantomParams& params, std::int64_t subject) {
+[[nodiscard]] IVADO_INLINE Person make_person(const PhantomParams& params, std::int64_t subject) {
   std::ostringstream id;
   id << "sub-"
      << std::setw(params.subjects > 999  ? 4
@@ -766,7 +767,7 @@ inline constexpr std::array<Site, 3> sites{{{"siteA", "Siemens"}, {"siteB", "Phi
   return person;
 }
 
-inline void write_text(const std::filesystem::path& path, const std::string& text) {
+IVADO_INLINE void write_text(const std::filesystem::path& path, const std::string& text) {
   write_file_atomically(path.string(), text);
 }
 inline void write_json(const std::filesystem::path& path, const Json& json) { write_text(path, json.dump(2) + "\n"); }
@@ -774,7 +775,7 @@ inline void write_json(const std::filesystem::path& path, const Json& json) { wr
 inline constexpr std::string_view generator = "ivado phantom";
 inline constexpr std::string_view staging = ".ivado-phantom";
 
-[[nodiscard]] inline Json description(std::string_view name, std::string_view type) {
+[[nodiscard]] IVADO_INLINE Json description(std::string_view name, std::string_view type) {
   Json out{{"Name", name}, {"BIDSVersion", "1.8.0"}, {"DatasetType", type}, {"License", "CC0"}};
   out["GeneratedBy"] =
       Json::array({Json{{"Name", generator},
@@ -785,7 +786,7 @@ inline constexpr std::string_view staging = ".ivado-phantom";
 
 [[nodiscard]] inline Json level(std::string_view text) { return text; }
 
-[[nodiscard]] inline std::string readme(const PhantomParams& params) {
+[[nodiscard]] IVADO_INLINE std::string readme(const PhantomParams& params) {
   std::string contrasts;
   for (const auto& contrast : params.contrasts) contrasts += (contrasts.empty() ? "" : " ") + contrast;
   std::ostringstream out;
@@ -812,7 +813,7 @@ inline constexpr std::string_view staging = ".ivado-phantom";
 }
 
 /// True for the name of a file that `write_phantom` writes, relative to its folder.
-[[nodiscard]] inline bool is_ours(const std::filesystem::path& relative) {
+[[nodiscard]] IVADO_INLINE bool is_ours(const std::filesystem::path& relative) {
   static const std::set<std::string> fixed{"dataset_description.json", "participants.tsv", "participants.json",
                                            "README", "derivatives/labels/dataset_description.json"};
   if (fixed.contains(relative.generic_string())) return true;
@@ -833,7 +834,7 @@ inline constexpr std::string_view staging = ".ivado-phantom";
 }
 
 /// Sees to it that the folder may be written into: it is missing, empty, or holds a phantom and nothing else.
-inline void check_folder(const std::filesystem::path& folder) {
+IVADO_INLINE void check_folder(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   const std::string doing = "writing a phantom into " + folder.string();
   if (!fs::exists(folder)) return;
@@ -859,7 +860,8 @@ inline void check_folder(const std::filesystem::path& folder) {
 /// The folder in which a data set is made before it is moved to its place; taken away at the end, whatever the end is.
 class Staging {
  public:
-  explicit Staging(const std::filesystem::path& folder) : folder_(folder), made_(!std::filesystem::exists(folder)) {
+  IVADO_INLINE explicit Staging(const std::filesystem::path& folder)
+      : folder_(folder), made_(!std::filesystem::exists(folder)) {
     std::filesystem::remove_all(path());
     std::filesystem::create_directories(path());
   }
@@ -874,7 +876,7 @@ class Staging {
 
   /// Takes an older phantom away and moves the new one to its place. The description, by which a data set is known,
   /// is the first that goes and the last that comes.
-  void publish() {
+  IVADO_INLINE void publish() {
     namespace fs = std::filesystem;
     constexpr const char* head = "dataset_description.json";
     fs::remove(folder_ / head);
@@ -909,8 +911,8 @@ class Staging {
 /// @param progress  may be empty
 /// @throws Error (usage) if the folder holds other things or a contrast does not exist; (internal) if writing fails
 /// @note  One thread, about an eighth of a second an image. Randomness: `stream_phantom` of the seed.
-inline void write_phantom(const std::string& folder, const PhantomParams& params,
-                          const PhantomProgress& progress = {}) try {
+IVADO_INLINE void write_phantom(const std::string& folder, const PhantomParams& params,
+                                const PhantomProgress& progress = {}) try {
   namespace fs = std::filesystem;
   using namespace detail::phantom;
   if (folder.empty()) throw usage_error("writing a phantom", "no folder is named", "name the folder to write into");
@@ -1000,13 +1002,13 @@ inline void write_phantom(const std::string& folder, const PhantomParams& params
 namespace detail::phantom {
 
 /// "field_mm" as an option: "--field-mm".
-[[nodiscard]] inline std::string option_of(std::string_view key) {
+[[nodiscard]] IVADO_INLINE std::string option_of(std::string_view key) {
   std::string out = "--" + std::string(key);
   std::replace(out.begin(), out.end(), '_', '-');
   return out;
 }
 
-inline void print_usage(std::ostream& out) {
+IVADO_INLINE void print_usage(std::ostream& out) {
   out << "usage: ivado phantom OUT [options]\n\n"
          "Writes a small BIDS data set with known truth into the folder OUT: computed MRI of the cervical spinal "
          "cord.\n"
@@ -1032,7 +1034,7 @@ struct Command {
   bool help = false;
 };
 
-[[nodiscard]] inline Command parse(std::span<const std::string> arguments) {
+[[nodiscard]] IVADO_INLINE Command parse(std::span<const std::string> arguments) {
   const std::string doing = "reading the command line of ivado phantom";
   const std::string see = "see ivado phantom --help";
   Command command;
@@ -1095,7 +1097,7 @@ struct Command {
 /// that is a terminal.
 /// @param args  what follows the word `phantom`
 /// @return      the exit status: 0 done, 2 wrong usage, 4 anything else; what was wrong is said on `err`
-inline int run_phantom(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+IVADO_INLINE int run_phantom(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
   const bool shows_bar = &err == &std::cerr && ::isatty(STDERR_FILENO) != 0;
   try {
     const auto command = detail::phantom::parse(args);

@@ -41,6 +41,7 @@
 
 #include "../config/json.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "array.hpp"
 #include "atomic_file.hpp"
 #include "geometry.hpp"
@@ -71,7 +72,7 @@ struct Raster {
   /// Whether the last channel is alpha.
   [[nodiscard]] bool has_alpha() const noexcept { return channels == 2 || channels == 4; }
   /// The largest number that a sample can be; 1 for floating and signed types, which have no full scale.
-  [[nodiscard]] double full_scale() const noexcept {
+  [[nodiscard]] IVADO_INLINE double full_scale() const noexcept {
     if (!type.starts_with("uint")) return 1;
     return std::exp2(bits < 8 ? 8 : bits) - 1;
   }
@@ -85,7 +86,8 @@ struct Raster {
            1000;
   }
   /// One sample.
-  [[nodiscard]] double sample(std::int64_t page, std::int64_t row, std::int64_t column, int channel) const {
+  [[nodiscard]] IVADO_INLINE double sample(std::int64_t page, std::int64_t row, std::int64_t column,
+                                           int channel) const {
     const std::int64_t at = ((page * rows + row) * columns + column) * channels + channel;
     return detail::with_stored_type(datatype, [&](auto number) {
       std::memcpy(&number, bytes.data() + at * static_cast<std::int64_t>(sizeof(number)), sizeof(number));
@@ -96,7 +98,7 @@ struct Raster {
 
 /// Whether the extension of a file is that of a picture: .png, .tif, .tiff, .jpg, .jpeg, and those of OME-TIFF
 /// (.ome.tf2, .ome.tf8, .ome.btf). Case does not count.
-[[nodiscard]] inline bool is_raster(const std::string& path) {
+[[nodiscard]] IVADO_INLINE bool is_raster(const std::string& path) {
   return detail::ends_with_any(detail::lower_case(path),
                                {".png", ".tif", ".tiff", ".ome.tf2", ".ome.tf8", ".ome.btf", ".jpg", ".jpeg"});
 }
@@ -106,7 +108,8 @@ namespace detail {
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 /// A file that is there and not empty, and its size.
-[[nodiscard]] inline std::pair<File, std::int64_t> open_picture(const std::string& path, const std::string& doing) {
+[[nodiscard]] IVADO_INLINE std::pair<File, std::int64_t> open_picture(const std::string& path,
+                                                                      const std::string& doing) {
   std::error_code fault;
   const auto status = std::filesystem::status(path, fault);
   if (!std::filesystem::exists(status)) throw data_error(doing, "the file does not exist", "check the path");
@@ -123,7 +126,7 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 }
 
 /// The format that the first bytes of a file tell; empty where it is none of those that are known.
-[[nodiscard]] inline std::string format_by_content(std::FILE* file) {
+[[nodiscard]] IVADO_INLINE std::string format_by_content(std::FILE* file) {
   std::array<char, 8> first{};
   const std::string_view magic(first.data(), std::fread(first.data(), 1, first.size(), file));
   std::rewind(file);
@@ -139,7 +142,7 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 }
 
 /// Makes room for the samples of a picture whose other members are set.
-inline void allocate(Raster& raster, const std::string& doing) {
+IVADO_INLINE void allocate(Raster& raster, const std::string& doing) {
   const auto type = std::find_if(nifti_types.begin(), nifti_types.end(),
                                  [&](const NiftiType& one) { return one.code == raster.datatype; });
   raster.type = type->name;
@@ -161,8 +164,8 @@ inline void allocate(Raster& raster, const std::string& doing) {
 
 /// Throws where a file is too short for the picture that its header promises, whatever its compression.
 /// @param expansion  the most bytes of picture that a byte of file can stand for
-inline void check_promise(double picture_bytes, double expansion, std::int64_t file_bytes, const Raster& raster,
-                          const std::string& doing) {
+IVADO_INLINE void check_promise(double picture_bytes, double expansion, std::int64_t file_bytes, const Raster& raster,
+                                const std::string& doing) {
   if (picture_bytes <= expansion * static_cast<double>(file_bytes) + 65536) return;
   throw data_error(doing,
                    text("the file is truncated or corrupt: its header says ", raster.columns, "x", raster.rows,
@@ -180,16 +183,16 @@ struct PngState {
   bool ended = false;  ///< the file ended where bytes were asked for
 };
 
-[[noreturn]] inline void png_fail(png_structp png, png_const_charp message) {
+[[noreturn]] IVADO_INLINE void png_fail(png_structp png, png_const_charp message) {
   auto* state = static_cast<PngState*>(png_get_error_ptr(png));
   std::snprintf(state->error.data(), state->error.size(), "%s", message);
   png_longjmp(png, 1);
 }
-inline void png_note(png_structp png, png_const_charp message) {
+IVADO_INLINE void png_note(png_structp png, png_const_charp message) {
   auto* state = static_cast<PngState*>(png_get_error_ptr(png));
   std::snprintf(state->warning.data(), state->warning.size(), "%s", message);
 }
-inline void png_take(png_structp png, png_bytep bytes, png_size_t count) {
+IVADO_INLINE void png_take(png_structp png, png_bytep bytes, png_size_t count) {
   auto* state = static_cast<PngState*>(png_get_io_ptr(png));
   if (std::fread(bytes, 1, count, state->file) == count) return;
   state->ended = true;
@@ -204,7 +207,7 @@ template <class Step>
   return true;
 }
 
-inline void read_png(std::FILE* file, std::int64_t file_bytes, Raster& raster, const std::string& doing) {
+IVADO_INLINE void read_png(std::FILE* file, std::int64_t file_bytes, Raster& raster, const std::string& doing) {
   PngState state;
   state.file = file;
   struct Reader {
@@ -267,13 +270,13 @@ struct JpegState {
   jpeg_progress_mgr progress{};
 };
 
-[[noreturn]] inline void jpeg_fail(j_common_ptr jpeg) {
+[[noreturn]] IVADO_INLINE void jpeg_fail(j_common_ptr jpeg) {
   auto* state = static_cast<JpegState*>(jpeg->client_data);
   state->manager.format_message(jpeg, state->error.data());
   std::longjmp(state->place, 1);
 }
 /// libjpeg warns of what spoils the picture and of what does not: the former is an error here.
-inline void jpeg_note(j_common_ptr jpeg, int level) {
+IVADO_INLINE void jpeg_note(j_common_ptr jpeg, int level) {
   if (level >= 0) return;
   auto* state = static_cast<JpegState*>(jpeg->client_data);
   const int code = state->manager.msg_code;
@@ -281,7 +284,7 @@ inline void jpeg_note(j_common_ptr jpeg, int level) {
   state->manager.format_message(jpeg, state->warning.data());
 }
 /// A small file can hold so many scans that it takes hours; none that is meant well has over a few dozen.
-inline void jpeg_watch(j_common_ptr jpeg) {
+IVADO_INLINE void jpeg_watch(j_common_ptr jpeg) {
   if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number <= 200) return;
   auto* state = static_cast<JpegState*>(jpeg->client_data);
   std::snprintf(state->error.data(), state->error.size(), "it has over 200 scans");
@@ -296,7 +299,7 @@ template <class Step>
   return true;
 }
 
-inline void read_jpeg(std::FILE* file, std::int64_t file_bytes, Raster& raster, const std::string& doing) {
+IVADO_INLINE void read_jpeg(std::FILE* file, std::int64_t file_bytes, Raster& raster, const std::string& doing) {
   JpegState state;
   struct Reader {
     jpeg_decompress_struct jpeg{};
@@ -352,14 +355,14 @@ struct TiffState {
   std::vector<std::string> warnings;
 };
 
-inline int tiff_fail(TIFF*, void* user, const char*, const char* format, std::va_list arguments) noexcept {
+IVADO_INLINE int tiff_fail(TIFF*, void* user, const char*, const char* format, std::va_list arguments) noexcept {
   auto* state = static_cast<TiffState*>(user);
   std::array<char, 256> message{};
   std::vsnprintf(message.data(), message.size(), format, arguments);
   if (state->error.empty()) state->error = message.data();
   return 1;
 }
-inline int tiff_note(TIFF*, void* user, const char*, const char* format, std::va_list arguments) noexcept {
+IVADO_INLINE int tiff_note(TIFF*, void* user, const char*, const char* format, std::va_list arguments) noexcept {
   auto* state = static_cast<TiffState*>(user);
   // Private tags of microscopes are no concern of anybody.
   if (std::string_view(format).starts_with("Unknown field with tag") || state->warnings.size() > 7) return 1;
@@ -382,13 +385,13 @@ struct TiffPage {
   bool reduced = false;  ///< a thumbnail or a mask of another page
   bool tiled = false;
 
-  [[nodiscard]] bool same_picture(const TiffPage& other) const noexcept {
+  [[nodiscard]] IVADO_INLINE bool same_picture(const TiffPage& other) const noexcept {
     return rows == other.rows && columns == other.columns && bits == other.bits && samples == other.samples &&
            format == other.format && photometric == other.photometric;
   }
 };
 
-[[nodiscard]] inline TiffPage tiff_page(TIFF* tiff) {
+[[nodiscard]] IVADO_INLINE TiffPage tiff_page(TIFF* tiff) {
   TiffPage page;
   TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &page.rows);
   TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &page.columns);
@@ -407,7 +410,7 @@ struct TiffPage {
 }
 
 /// NIfTI's code for the numbers of a page in memory; nothing where ivado does not read them.
-[[nodiscard]] inline std::optional<int> tiff_datatype(const TiffPage& page) {
+[[nodiscard]] IVADO_INLINE std::optional<int> tiff_datatype(const TiffPage& page) {
   switch (page.format) {
     case SAMPLEFORMAT_UINT:
       if (page.bits == 1 || page.bits == 2 || page.bits == 4 || page.bits == 8) return 2;
@@ -430,7 +433,7 @@ struct TiffPage {
 }
 
 /// Checks that a page is grey or RGB of a type that is read, and gives its channels.
-[[nodiscard]] inline int tiff_channels(const TiffPage& page, const std::string& doing) {
+[[nodiscard]] IVADO_INLINE int tiff_channels(const TiffPage& page, const std::string& doing) {
   constexpr std::string_view rule = "save it as grey or RGB, 8 or 16 bits, without or with alpha";
   if (page.compression != COMPRESSION_NONE && TIFFIsCODECConfigured(page.compression) == 0)
     throw data_error(doing, text("its compression (number ", page.compression, ") is not supported"),
@@ -460,8 +463,8 @@ struct TiffPage {
 
 /// The samples of a row as bytes of whole numbers: 8 bits up to 8, else 16; others as they are.
 /// @param step  distance between two samples in `to`, in samples
-inline void unpack(const std::uint8_t* from, std::uint8_t* to, std::int64_t count, std::int64_t step, int bits,
-                   bool scale) {
+IVADO_INLINE void unpack(const std::uint8_t* from, std::uint8_t* to, std::int64_t count, std::int64_t step, int bits,
+                         bool scale) {
   if (bits % 8 == 0) {
     const std::int64_t size = bits / 8;
     for (std::int64_t i = 0; i < count; ++i)
@@ -491,7 +494,7 @@ class TiffPageReader {
       : tiff_(tiff), page_(page), raster_(raster), state_(state), doing_(doing) {}
 
   /// Reads the page that is current in the file.
-  void read(std::int64_t number) {
+  IVADO_INLINE void read(std::int64_t number) {
     if (page_.compression == COMPRESSION_JPEG && page_.photometric == PHOTOMETRIC_YCBCR)
       TIFFSetField(tiff_, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
     const std::int64_t pixels = raster_.rows * raster_.columns;
@@ -517,13 +520,14 @@ class TiffPageReader {
   }
 
  private:
-  [[noreturn]] void fail() const {
+  [[noreturn]] IVADO_INLINE void fail() const {
     throw data_error(doing_,
                      "the file is truncated or corrupt" + (state_.error.empty() ? std::string() : ": " + state_.error),
                      "get the file again");
   }
   /// Puts `count` pixels of a plane at a place.
-  void put(const std::uint8_t* from, std::int64_t row, std::int64_t column, std::int64_t count, int plane) {
+  IVADO_INLINE void put(const std::uint8_t* from, std::int64_t row, std::int64_t column, std::int64_t count,
+                        int plane) {
     std::uint8_t* to = to_ + ((row * raster_.columns + column) * samples_ + plane) * sample_bytes_;
     if (in_row_ == samples_)
       unpack(from, to, count * samples_, 1, page_.bits, page_.photometric != PHOTOMETRIC_PALETTE);
@@ -531,10 +535,10 @@ class TiffPageReader {
       unpack(from, to, count, samples_, page_.bits, true);
   }
   /// Throws where libtiff's rows or tiles are shorter than their samples.
-  void check_room(std::int64_t bytes, std::int64_t pixels) const {
+  IVADO_INLINE void check_room(std::int64_t bytes, std::int64_t pixels) const {
     if (bytes < (pixels * in_row_ * page_.bits + 7) / 8) fail();
   }
-  void read_rows(int plane) {
+  IVADO_INLINE void read_rows(int plane) {
     const std::int64_t bytes = TIFFScanlineSize64(tiff_) > 0 ? TIFFScanlineSize(tiff_) : 0;
     check_room(bytes, raster_.columns);
     std::vector<std::uint8_t> row(static_cast<std::size_t>(bytes));
@@ -544,7 +548,7 @@ class TiffPageReader {
       put(row.data(), r, 0, raster_.columns, plane);
     }
   }
-  void read_tiles(int plane) {
+  IVADO_INLINE void read_tiles(int plane) {
     std::uint32_t width = 0;
     std::uint32_t length = 0;
     TIFFGetField(tiff_, TIFFTAG_TILEWIDTH, &width);
@@ -566,7 +570,7 @@ class TiffPageReader {
               plane);
       }
   }
-  void colour(const std::vector<std::uint8_t>& indices, std::uint8_t* to) {
+  IVADO_INLINE void colour(const std::vector<std::uint8_t>& indices, std::uint8_t* to) {
     std::array<std::uint16_t*, 3> map{};
     if (TIFFGetField(tiff_, TIFFTAG_COLORMAP, &map[0], &map[1], &map[2]) != 1)
       throw data_error(doing_, "the file is corrupt: it has a palette picture without a palette", "get the file again");
@@ -580,7 +584,7 @@ class TiffPageReader {
         to[3 * i + c] = static_cast<std::uint8_t>(wide ? map[c][indices[i]] >> 8 : map[c][indices[i]]);
   }
   /// Turns a picture in which 0 is white; alpha stays.
-  void invert(std::int64_t pixels) {
+  IVADO_INLINE void invert(std::int64_t pixels) {
     with_stored_type(raster_.datatype, [&](auto number) {
       using Stored = decltype(number);
       if constexpr (std::is_unsigned_v<Stored>) {
@@ -607,7 +611,7 @@ class TiffPageReader {
 };
 
 /// The number behind a word of a TIFF's description: "channels=3" of ImageJ, SizeC="3" of OME; 1 where it is not there.
-[[nodiscard]] inline std::int64_t described(std::string_view description, std::string_view word) {
+[[nodiscard]] IVADO_INLINE std::int64_t described(std::string_view description, std::string_view word) {
   const auto at = description.find(word);
   if (at == std::string_view::npos) return 1;
   std::int64_t value = 0;
@@ -618,7 +622,7 @@ class TiffPageReader {
   return std::max<std::int64_t>(value, 1);
 }
 
-inline void read_tiff(std::FILE*, std::int64_t file_bytes, Raster& raster, const std::string& doing) {
+IVADO_INLINE void read_tiff(std::FILE*, std::int64_t file_bytes, Raster& raster, const std::string& doing) {
   TiffState state;
   const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(),
                                                                              &TIFFOpenOptionsFree);
@@ -708,7 +712,7 @@ inline void read_tiff(std::FILE*, std::int64_t file_bytes, Raster& raster, const
 /// Safe to be called from several threads at once.
 /// @throws Error (data) that names the file if it cannot be used: missing, empty, truncated, corrupt, of another format
 ///   than its extension says, or of a kind that ivado does not read
-[[nodiscard]] inline Raster read_raster(const std::string& path) {
+[[nodiscard]] IVADO_INLINE Raster read_raster(const std::string& path) {
   const std::string doing = "reading " + path;
   if (!is_raster(path))
     throw data_error(doing, "its extension is none of PNG, TIFF and JPEG", "name it .png, .tif or .jpg if it is one");
@@ -737,7 +741,7 @@ inline void read_tiff(std::FILE*, std::int64_t file_bytes, Raster& raster, const
 /// X, as in ivadomed.
 /// @param path  of the image, for messages
 /// @throws Error (data) if one of the two is missing or cannot be used
-[[nodiscard]] inline std::array<double, 3> pixel_size_mm(const Json& metadata, const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::array<double, 3> pixel_size_mm(const Json& metadata, const std::string& path) {
   const std::string doing = "reading the pixel size of " + path;
   const auto find = [&](const char* key) {
     const auto found = metadata.is_object() ? metadata.find(key) : metadata.end();
@@ -766,7 +770,7 @@ namespace detail {
 
 /// ivadomed's way to 8 bits: numbers in [0, 1] times 255, others stretched from their least and largest to 0 … 255;
 /// then 0.499999999 added and the fraction cut. A constant picture is cut as it is.
-inline void stretch_to_8_bits(Array<float>& grey) {
+IVADO_INLINE void stretch_to_8_bits(Array<float>& grey) {
   const auto [low, high] = std::minmax_element(grey.begin(), grey.end());
   const double least = *low;
   const double largest = *high;
@@ -801,8 +805,8 @@ struct RasterUse {
 /// @param metadata  with the pixel size, see `pixel_size_mm`
 /// @param warnings  takes what was odd, one sentence each; may be null
 /// @throws Error (data) if the pixel size is missing or wrong
-[[nodiscard]] inline Volume to_volume(const Raster& raster, const Json& metadata, const RasterUse& use = {},
-                                      std::vector<std::string>* warnings = nullptr) {
+[[nodiscard]] IVADO_INLINE Volume to_volume(const Raster& raster, const Json& metadata, const RasterUse& use = {},
+                                            std::vector<std::string>* warnings = nullptr) {
   const auto warn = [&](std::string sentence) {
     if (warnings != nullptr) warnings->push_back(std::move(sentence));
   };
@@ -872,7 +876,8 @@ struct RasterUse {
 /// @param voxels  (row, column, slice) in [0, 1], with one slice, and perhaps an axis behind for one class
 /// @throws Error (usage) if there are several slices or classes, which a PNG cannot hold
 /// @throws Error (internal) if values are outside of [0, 1], or the file cannot be written
-inline void write_raster(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry, bool mask) {
+IVADO_INLINE void write_raster(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry,
+                               bool mask) {
   const std::string doing = "writing " + path;
   if (voxels.rank() == 4 && voxels.extent(3) == 1) voxels = voxels.select(3, 0);
   if (voxels.rank() != 3 || voxels.extent(2) != 1)
@@ -939,7 +944,7 @@ inline void write_raster(const std::string& path, ArrayView<const float> voxels,
 }
 
 /// The sidecar that gives a written picture its pixel size again: `PixelSize` [X, Y, Z] and `PixelSizeUnits`.
-[[nodiscard]] inline Json pixel_size_sidecar(const Geometry& geometry) {
+[[nodiscard]] IVADO_INLINE Json pixel_size_sidecar(const Geometry& geometry) {
   const auto spacing = geometry.spacing_mm();
   return {{"PixelSize", {spacing[1], spacing[0], spacing[2]}}, {"PixelSizeUnits", "mm"}};
 }

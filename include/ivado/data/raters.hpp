@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "array.hpp"
 #include "case.hpp"
@@ -15,7 +16,7 @@
 namespace ivado::detail {
 
 /// The label files of a class, one a rater, each once; none for a class without a file.
-[[nodiscard]] inline std::vector<std::string> label_files(const Case& one, std::size_t c) {
+[[nodiscard]] IVADO_INLINE std::vector<std::string> label_files(const Case& one, std::size_t c) {
   std::vector<std::string> files;
   for (std::size_t rater = 0; rater < one.raters(); ++rater) {
     const std::string& path = one.labels_of(rater)[c];
@@ -46,12 +47,12 @@ template <class Read>
 }
 
 /// The rater whose labels a training sample gets, each as likely; the same for all its classes.
-[[nodiscard]] inline std::size_t draw_rater(std::size_t raters, const RandomKey& key) {
+[[nodiscard]] IVADO_INLINE std::size_t draw_rater(std::size_t raters, const RandomKey& key) {
   return Rng(key.with_stream(stream_rater)).below(static_cast<std::uint32_t>(raters));
 }
 
 /// Of labels [rater × class, …] those of one rater, [class, …].
-inline void keep_rater(Array<float>& labels, std::size_t raters, std::size_t rater) {
+IVADO_INLINE void keep_rater(Array<float>& labels, std::size_t raters, std::size_t rater) {
   if (raters < 2 || labels.empty()) return;
   const std::int64_t classes = labels.extent(0) / static_cast<std::int64_t>(raters);
   labels =

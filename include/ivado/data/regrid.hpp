@@ -10,6 +10,7 @@
 
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "array.hpp"
 #include "geometry.hpp"
 #include "volume.hpp"
@@ -33,8 +34,8 @@ namespace ivado {
 /// @return         voxels [k, j, i] with the geometry `grid`, and path and stored type of the volume
 /// @throws Error (data) if the affine of the volume is singular or not finite
 /// @note A coarse grid takes single values of a fine volume, without smoothing it first.
-[[nodiscard]] inline Volume regrid(const Volume& volume, const Geometry& grid, bool nearest,
-                                   std::int64_t* inside = nullptr) {
+[[nodiscard]] IVADO_INLINE Volume regrid(const Volume& volume, const Geometry& grid, bool nearest,
+                                         std::int64_t* inside = nullptr) {
   const std::string doing = "resampling " + volume.path;
   const Eigen::Matrix3d axes = volume.geometry.affine.topLeftCorner<3, 3>();
   const double lengths = axes.col(0).norm() * axes.col(1).norm() * axes.col(2).norm();

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "array.hpp"
 #include "cache.hpp"
@@ -96,7 +97,7 @@ struct SliceCounts {
   std::int64_t rejected = 0;      ///< `SliceOptions::keep_slice` said no
   std::int64_t outside_box = 0;   ///< outside of the box that the chain crops to
 
-  [[nodiscard]] std::int64_t left_out() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::int64_t left_out() const noexcept {
     return empty_mask + absent_class + empty_input + small_roi + rejected + outside_box;
   }
   SliceCounts& operator+=(const SliceCounts& other) noexcept {
@@ -107,7 +108,7 @@ struct SliceCounts {
   }
   [[nodiscard]] friend bool operator==(const SliceCounts&, const SliceCounts&) = default;
   /// "40 slices; left out: 5 with an empty mask, 3 with a constant channel".
-  [[nodiscard]] std::string text(const std::string& noun = "slices") const {
+  [[nodiscard]] IVADO_INLINE std::string text(const std::string& noun = "slices") const {
     std::string out = std::to_string(kept) + " " + noun;
     const char* separator = "; left out: ";
     const auto add = [&](std::int64_t count, std::string_view reason) {
@@ -128,12 +129,12 @@ struct SliceCounts {
 namespace detail {
 
 /// "training", "validation", "testing".
-[[nodiscard]] inline std::string_view set_name(Stage stage) {
+[[nodiscard]] IVADO_INLINE std::string_view set_name(Stage stage) {
   return stage == Stage::training ? "training" : stage == Stage::validation ? "validation" : "testing";
 }
 
 /// "axial slice", …
-[[nodiscard]] inline std::string slice_name(Axis axis) {
+[[nodiscard]] IVADO_INLINE std::string slice_name(Axis axis) {
   return std::string(axis == Axis::sagittal ? "sagittal" : axis == Axis::coronal ? "coronal" : "axial") + " slice";
 }
 
@@ -147,7 +148,7 @@ struct CaseVoxels {
   Geometry geometry;       ///< of the reference image
   int regridded = 0;       ///< files that were resampled onto that
 
-  [[nodiscard]] std::size_t bytes() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::size_t bytes() const noexcept {
     std::size_t sum = roi.footprint();
     for (const auto& array : images) sum += array.footprint();
     for (const auto& array : masks) sum += array.footprint();
@@ -155,7 +156,7 @@ struct CaseVoxels {
     return sum;
   }
   /// See `Array::settle`.
-  void settle() {
+  IVADO_INLINE void settle() {
     roi.settle();
     for (auto& array : images) array.settle();
     for (auto& array : masks) array.settle();
@@ -164,14 +165,14 @@ struct CaseVoxels {
 };
 
 /// A mask of 0 and 1: values of at least 0.5 are inside, as after the transforms.
-[[nodiscard]] inline Array<std::uint8_t> binary(const Array<float>& label) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> binary(const Array<float>& label) {
   Array<std::uint8_t> mask(label.shape());
   for (std::int64_t i = 0; i < label.size(); ++i) mask[i] = label[i] >= 0.5F ? 1 : 0;
   return mask;
 }
 
 /// Clamps a soft label to [0, 1]. Files overshoot a little (up to 1.11 in the spinal cord set); more is no probability.
-inline void check_soft_label(Array<float>& label, const std::string& path) {
+IVADO_INLINE void check_soft_label(Array<float>& label, const std::string& path) {
   float largest = 0;
   for (float& value : label) {
     if (!(value > 0)) value = 0;
@@ -188,8 +189,8 @@ inline void check_soft_label(Array<float>& label, const std::string& path) {
 /// @param warnings  told if the two do not meet; may be null
 /// @return          true if it was resampled
 /// @throws Error (data) naming both files where the grids differ and may not
-inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, const SliceOptions& options,
-                       std::vector<std::string>* warnings) {
+IVADO_INLINE bool bring_onto(const Volume& reference, Volume& volume, bool nearest, const SliceOptions& options,
+                             std::vector<std::string>* warnings) {
   if (!options.allow_regrid) {
     check_same_grid(reference, volume, options.grid_tolerance_mm);
     return false;
@@ -206,9 +207,9 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
 }
 
 /// Reads a file of a case, and adds what was odd about it to the warnings, one sentence each.
-[[nodiscard]] inline Volume read_file_of(const Case& one, const std::string& path, Kind kind,
-                                         const SliceOptions& options, std::vector<std::string>* warnings,
-                                         bool in_pages = false) {
+[[nodiscard]] IVADO_INLINE Volume read_file_of(const Case& one, const std::string& path, Kind kind,
+                                               const SliceOptions& options, std::vector<std::string>* warnings,
+                                               bool in_pages = false) {
   ReadReport report;
   ReadOptions how;
   how.as_ivadomed = options.as_ivadomed;
@@ -224,9 +225,9 @@ inline bool bring_onto(const Volume& reference, Volume& volume, bool nearest, co
 /// @param each_rater  the labels of each rater, instead of what they agree on (`agreed_label`)
 /// @param in_pages    what is read lies in pages of its own (`ReadOptions::in_pages`)
 /// @throws Error (data) naming both files where they do not lie on one grid and may not be resampled
-[[nodiscard]] inline CaseVoxels read_case(const Case& one, const SliceOptions& options,
-                                          std::vector<std::string>* warnings = nullptr, bool each_rater = false,
-                                          bool in_pages = false) {
+[[nodiscard]] IVADO_INLINE CaseVoxels read_case(const Case& one, const SliceOptions& options,
+                                                std::vector<std::string>* warnings = nullptr, bool each_rater = false,
+                                                bool in_pages = false) {
   if (one.reference >= one.images.size() || one.images[one.reference].empty())
     throw internal_error("reading the case " + one.id, "it has no image");
   CaseVoxels out;
@@ -358,9 +359,8 @@ template <class T>
 
 /// The slices of a case that pass the filters, and the counts of the others.
 /// @return  indices along the slice axis
-[[nodiscard]] inline std::pair<std::vector<std::int32_t>, SliceCounts> filter_slices(const CaseVoxels& voxels,
-                                                                                     const AxisMap& map,
-                                                                                     const SliceOptions& options) {
+[[nodiscard]] IVADO_INLINE std::pair<std::vector<std::int32_t>, SliceCounts> filter_slices(
+    const CaseVoxels& voxels, const AxisMap& map, const SliceOptions& options) {
   const auto slices = static_cast<std::size_t>(map.reorder(
       std::array<std::int64_t, 3>{voxels.geometry.shape[0], voxels.geometry.shape[1], voxels.geometry.shape[2]})[2]);
   std::vector<std::uint8_t> any_class(slices, 0);
@@ -416,7 +416,7 @@ template <class T>
 
 /// The box of a case along (H, W, D).
 /// @throws Error (data) naming the case if it has none, or one of another grid
-[[nodiscard]] inline ObjectBox box_of(const Case& one, const Geometry& geometry, Axis slice_axis) {
+[[nodiscard]] IVADO_INLINE ObjectBox box_of(const Case& one, const Geometry& geometry, Axis slice_axis) {
   const std::string doing = "cropping " + one.id + " to the box of its object";
   if (!one.box)
     throw data_error(doing, "the case has no box",
@@ -434,7 +434,7 @@ template <class T>
 
 /// Leaves out the slices that a box does not reach.
 /// @param box  along (H, W, D)
-inline void keep_slices_of(const ObjectBox& box, std::vector<std::int32_t>& slices, SliceCounts& counts) {
+IVADO_INLINE void keep_slices_of(const ObjectBox& box, std::vector<std::int32_t>& slices, SliceCounts& counts) {
   counts.outside_box = static_cast<std::int64_t>(
       std::erase_if(slices, [&](std::int32_t d) { return d < box.begin[2] || d >= box.end[2]; }));
   counts.kept -= counts.outside_box;
@@ -453,8 +453,8 @@ template <class T>
 }
 
 /// True if the first class is there in a slice or volume as it was read, drawn by a rater at least.
-[[nodiscard]] inline bool shows_first_class(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
-                                            std::int32_t slice) {
+[[nodiscard]] IVADO_INLINE bool shows_first_class(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
+                                                  std::int32_t slice) {
   if (!one.image_label.empty()) return one.image_label.front() != 0;
   const auto shows = [&](const auto& labels) {
     for (std::size_t l = 0; l < labels.size(); l += labels.size() / voxels.raters)
@@ -466,8 +466,8 @@ template <class T>
 
 /// The label of a slice or volume as a whole, [rater × class]; empty where the case has none. See
 /// `SliceOptions::image_labels`.
-[[nodiscard]] inline Array<float> image_label(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
-                                              std::int32_t slice) {
+[[nodiscard]] IVADO_INLINE Array<float> image_label(const Case& one, const CaseVoxels& voxels, const AxisMap& map,
+                                                    std::int32_t slice) {
   std::vector<float> values = one.image_label;
   if (values.empty()) {
     for (const auto& label : voxels.masks) values.push_back(has_voxel(label, map, slice) ? 1.0F : 0.0F);
@@ -481,7 +481,7 @@ template <class T>
 
 /// Which contrasts are there in a slice, 0 or 1 a channel: those that are not constant; where all are constant, those
 /// that the case has.
-[[nodiscard]] inline std::vector<float> presence(const Case& one, const Image& slice) {
+[[nodiscard]] IVADO_INLINE std::vector<float> presence(const Case& one, const Image& slice) {
   std::vector<float> out;
   const std::int64_t channels = slice.voxels.extent(0);
   const std::int64_t size = slice.voxels.size() / channels;
@@ -499,7 +499,7 @@ template <class T>
 /// Hides contrasts of a sample at random, as `SliceOptions::missing_probability` says.
 /// @param presence  0 or 1 a channel; at least one 1
 /// @param epoch     from 1; 0 counts as 1
-inline void hide_contrasts(std::span<float> presence, double probability, double growth, const RandomKey& key) {
+IVADO_INLINE void hide_contrasts(std::span<float> presence, double probability, double growth, const RandomKey& key) {
   Rng rng(key.with_stream(stream_contrasts));
   const double hidden = std::pow(probability, std::pow(growth, static_cast<double>(std::max(key.epoch, 1U) - 1)));
   std::vector<std::size_t> there;
@@ -516,8 +516,8 @@ inline void hide_contrasts(std::span<float> presence, double probability, double
 
 /// One slice of a case as a sample, or the whole case where `origin.slice` is -1, before any transform.
 /// @param with_label  false: `label` stays empty
-[[nodiscard]] inline Sample extract(const CaseVoxels& voxels, const AxisMap& map, Origin origin,
-                                    bool with_label = true) {
+[[nodiscard]] IVADO_INLINE Sample extract(const CaseVoxels& voxels, const AxisMap& map, Origin origin,
+                                          bool with_label = true) {
   const std::array<double, 3> spacing_mm = map.reorder(voxels.geometry.spacing_mm());
   const auto hwd = map.reorder(
       std::array<std::int64_t, 3>{voxels.geometry.shape[0], voxels.geometry.shape[1], voxels.geometry.shape[2]});
@@ -596,7 +596,8 @@ void in_parallel(std::size_t n, int threads, const Work& work) {
 /// @return      [class, i, j, k], 0 or 1 unless `soft_gt`; a class without a file is all zero; of several raters what
 ///              they agree on
 /// @throws Error (data) if a file cannot be read, or lies on another grid and may not be resampled
-[[nodiscard]] inline Array<float> read_labels(const Case& one, const Geometry& grid, const SliceOptions& options) {
+[[nodiscard]] IVADO_INLINE Array<float> read_labels(const Case& one, const Geometry& grid,
+                                                    const SliceOptions& options) {
   Array<float> out = zeros(grid.shape.prepended(static_cast<std::int64_t>(one.labels.size())));
   Volume reference;
   reference.geometry = grid;

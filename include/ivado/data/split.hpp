@@ -19,6 +19,7 @@
 #include "../config/json.hpp"
 #include "../config/sections.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "atomic_file.hpp"
 #include "case.hpp"
 
@@ -80,12 +81,12 @@ struct Split {
 /// legacy generator (a number) and of Python's `random` (a list of words).
 class MersenneTwister {
  public:
-  explicit MersenneTwister(std::uint32_t seed) {
+  IVADO_INLINE explicit MersenneTwister(std::uint32_t seed) {
     state_[0] = seed;
     for (std::uint32_t i = 1; i < size; ++i) state_[i] = 1812433253U * (state_[i - 1] ^ (state_[i - 1] >> 30)) + i;
   }
   /// As Python's `random.seed(seed)` with a number below 2^32.
-  [[nodiscard]] static MersenneTwister of_python(std::uint32_t seed) {
+  [[nodiscard]] IVADO_INLINE static MersenneTwister of_python(std::uint32_t seed) {
     MersenneTwister out(19650218U);
     auto& s = out.state_;
     std::uint32_t i = 1;
@@ -101,7 +102,7 @@ class MersenneTwister {
     return out;
   }
   /// 32 random bits.
-  [[nodiscard]] std::uint32_t bits() {
+  [[nodiscard]] IVADO_INLINE std::uint32_t bits() {
     if (next_ == size) {
       for (std::uint32_t k = 0; k < size; ++k) {
         const std::uint32_t y = (state_[k] & 0x80000000U) | (state_[(k + 1) % size] & 0x7FFFFFFFU);
@@ -123,7 +124,7 @@ class MersenneTwister {
 };
 
 /// `numpy.random.RandomState(seed).permutation(n)` (Fisher and Yates, draws masked and rejected).
-[[nodiscard]] inline std::vector<std::size_t> numpy_permutation(std::uint32_t seed, std::size_t n) {
+[[nodiscard]] IVADO_INLINE std::vector<std::size_t> numpy_permutation(std::uint32_t seed, std::size_t n) {
   MersenneTwister random(seed);
   std::vector<std::size_t> out(n);
   for (std::size_t i = 0; i < n; ++i) out[i] = i;
@@ -138,7 +139,8 @@ class MersenneTwister {
 }
 
 /// `random.sample(range(n), count)` of Python 3, from a generator in use.
-[[nodiscard]] inline std::vector<std::size_t> python_sample(MersenneTwister& random, std::size_t n, std::size_t count) {
+[[nodiscard]] IVADO_INLINE std::vector<std::size_t> python_sample(MersenneTwister& random, std::size_t n,
+                                                                  std::size_t count) {
   const auto below = [&](std::size_t limit) {
     int length = 0;
     while ((limit >> length) != 0) ++length;
@@ -172,7 +174,7 @@ class MersenneTwister {
 
 namespace detail {
 
-[[nodiscard]] inline std::optional<double> as_number(std::string_view text) {
+[[nodiscard]] IVADO_INLINE std::optional<double> as_number(std::string_view text) {
   double out = 0;
   if (!text.empty() && text[0] == '+') text.remove_prefix(1);
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -182,21 +184,21 @@ namespace detail {
 
 /// A value in the form in which values are compared: numbers in one form, text as it is, and as text also what has
 /// more digits than a double holds (an identifier).
-[[nodiscard]] inline std::string comparable(const std::string& value) {
+[[nodiscard]] IVADO_INLINE std::string comparable(const std::string& value) {
   if (std::count_if(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; }) > 15) return value;
   const auto number = as_number(value);
   return number ? number_text(*number) : value;
 }
 
 /// The value of a case in a column, in the form for comparing; empty where it has none.
-[[nodiscard]] inline std::optional<std::string> column_value(const Case& one, const std::string& column) {
+[[nodiscard]] IVADO_INLINE std::optional<std::string> column_value(const Case& one, const std::string& column) {
   const auto found = one.metadata.find(column);
   if (found == one.metadata.end() || found->is_null()) return std::nullopt;
   return comparable(found->is_string() ? found->get<std::string>() : found->dump());
 }
 
 /// Refuses a column that no case has.
-inline void check_column(const std::vector<Case>& cases, const std::string& column, const std::string& key) {
+IVADO_INLINE void check_column(const std::vector<Case>& cases, const std::string& column, const std::string& key) {
   std::set<std::string> columns;
   for (const auto& one : cases)
     for (const auto& item : one.metadata.items()) {
@@ -208,7 +210,7 @@ inline void check_column(const std::vector<Case>& cases, const std::string& colu
                                     : "did you mean \"" + nearest(column, {columns.begin(), columns.end()}) + "\"?");
 }
 
-[[nodiscard]] inline std::string_view file_name(std::string_view path) {
+[[nodiscard]] IVADO_INLINE std::string_view file_name(std::string_view path) {
   return path.substr(path.find_last_of('/') + 1);
 }
 
@@ -220,8 +222,8 @@ struct SplitMember {
 };
 
 /// Splits the cases of one category; `members` in the order of their files.
-inline void split_category(const SplitParams& params, const std::string& data_type,
-                           const std::vector<SplitMember>& members, const std::string& category, Split& out) {
+IVADO_INLINE void split_category(const SplitParams& params, const std::string& data_type,
+                                 const std::vector<SplitMember>& members, const std::string& category, Split& out) {
   const std::string doing = "splitting the data by " + params.split_method +
                             (category.empty() ? "" : ", " + *params.balance + " " + category);
   const auto seed = static_cast<std::uint32_t>(params.random_seed);
@@ -299,9 +301,11 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
 }
 
 /// The cases that `subject_selection` keeps, out of those given in the order of their files.
-[[nodiscard]] inline std::vector<std::size_t> select_subjects(const std::vector<Case>& cases,
-                                                              const SubjectSelection& selection, std::int64_t seed,
-                                                              const std::vector<std::size_t>& members, Split& out) {
+[[nodiscard]] IVADO_INLINE std::vector<std::size_t> select_subjects(const std::vector<Case>& cases,
+                                                                    const SubjectSelection& selection,
+                                                                    std::int64_t seed,
+                                                                    const std::vector<std::size_t>& members,
+                                                                    Split& out) {
   if (selection.n.size() != selection.metadata.size() || selection.n.size() != selection.value.size())
     throw usage_error("reading the configuration key loader_parameters.subject_selection",
                       text("its lists have ", selection.n.size(), ", ", selection.metadata.size(), " and ",
@@ -345,8 +349,8 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
 /// file has that name). Names that fit nothing give a warning, and so does a participant with cases in two lists.
 /// @param source  where the lists come from, for messages
 /// @throws Error (usage) if a list is missing or is none, or a case stands in two of them
-[[nodiscard]] inline Split split_by_names(const std::vector<Case>& cases, const Json& names,
-                                          const std::string& source) {
+[[nodiscard]] IVADO_INLINE Split split_by_names(const std::vector<Case>& cases, const Json& names,
+                                                const std::string& source) {
   const std::string doing = "splitting the data by " + source;
   std::map<std::string, std::vector<std::size_t>> by_name;
   std::map<std::string, std::vector<std::size_t>> by_subject;
@@ -398,7 +402,7 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
 
 /// Reads a split that was saved by `write_split`, or made by hand.
 /// @throws Error (usage) if the file cannot be used; for ivadomed's .joblib it says how to convert it
-[[nodiscard]] inline Split read_split(const std::string& path, const std::vector<Case>& cases) {
+[[nodiscard]] IVADO_INLINE Split read_split(const std::string& path, const std::vector<Case>& cases) {
   if (path.size() > 7 && path.compare(path.size() - 7, 7, ".joblib") == 0)
     throw usage_error("reading " + path, "it is a Python pickle, which ivado does not execute",
                       "convert it once: python3 -c \"import json, joblib; json.dump(joblib.load('" + path +
@@ -408,7 +412,7 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
 
 /// The split as three lists of file names, "train", "valid" and "test", as ivadomed saves it: each case with the
 /// names of all its images (its id instead, where another case has an image of the same name).
-[[nodiscard]] inline Json split_to_json(const Split& split, const std::vector<Case>& cases) {
+[[nodiscard]] IVADO_INLINE Json split_to_json(const Split& split, const std::vector<Case>& cases) {
   std::map<std::string, int> uses;
   for (const auto& one : cases)
     for (const auto& image : one.images) ++uses[std::string(detail::file_name(image))];
@@ -435,14 +439,14 @@ inline void split_category(const SplitParams& params, const std::string& data_ty
 
 /// Writes the split as JSON (`split_datasets.json`), whole or not at all.
 /// @throws Error (internal) if it cannot be written
-inline void write_split(const std::string& path, const Split& split, const std::vector<Case>& cases) {
+IVADO_INLINE void write_split(const std::string& path, const Split& split, const std::vector<Case>& cases) {
   write_file_atomically(path, split_to_json(split, cases).dump(2) + "\n");
 }
 
 /// Reads the saved split of a training that goes on: with the images that it began with, or not at all.
 /// @throws Error (data) if there is no such file, or the images of its training and validation set are not all among the
 ///         cases; else as `read_split`
-[[nodiscard]] inline Split read_split_to_resume(const std::string& path, const std::vector<Case>& cases) {
+[[nodiscard]] IVADO_INLINE Split read_split_to_resume(const std::string& path, const std::vector<Case>& cases) {
   const std::string doing = "resuming the training on the images that " + path + " names";
   if (!std::filesystem::exists(path))
     throw data_error(doing, "there is no such file", "put it back, or train from the beginning");
@@ -485,8 +489,8 @@ inline void write_split(const std::string& path, const Split& split, const std::
 /// @throws Error (usage) for unknown columns (names the nearest), fractions that leave a set empty, too few groups or
 /// subjects,
 ///         or a `fname_split` that cannot be used
-[[nodiscard]] inline Split split_cases(const std::vector<Case>& cases, const SplitParams& params,
-                                       const SubjectSelection& selection = {}) {
+[[nodiscard]] IVADO_INLINE Split split_cases(const std::vector<Case>& cases, const SplitParams& params,
+                                             const SubjectSelection& selection = {}) {
   if (params.fname_split) {
     Split named = read_split(*params.fname_split, cases);
     if (!selection.n.empty())

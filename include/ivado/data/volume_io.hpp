@@ -4,6 +4,7 @@
 
 // clang-format off: before ITK, see there
 #include "../eigen.hpp"
+#include "../inline.hpp"
 // clang-format on
 #include <itkMacro.h>
 #include <itkNiftiImageIO.h>
@@ -107,7 +108,7 @@ enum class StoredType {
 /// The grid with the rotation nearest to its directions (polar decomposition; handedness and spacing are kept),
 /// turned about its centre.
 /// @throws Error (data) if the affine is singular
-[[nodiscard]] inline Geometry nearest_orthonormal(const Geometry& geometry) {
+[[nodiscard]] IVADO_INLINE Geometry nearest_orthonormal(const Geometry& geometry) {
   if (!detail::spans_space(geometry.affine)) throw data_error("repairing an affine", "it is singular or not finite");
   const auto spacing = geometry.spacing_mm();
   const Eigen::Vector3d scale(spacing[0], spacing[1], spacing[2]);
@@ -146,7 +147,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
   CheckedNiftiIO& operator=(const CheckedNiftiIO&) = delete;
 
   /// A reader; made under a lock, because ITK's constructor sets a variable of its NIfTI library.
-  [[nodiscard]] static Pointer make() {
+  [[nodiscard]] IVADO_INLINE static Pointer make() {
     static std::mutex mutex;
     const std::lock_guard lock(mutex);
     Pointer made = new Self;
@@ -156,7 +157,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
 
   /// Takes the header, which must outlive the reader.
   /// @param in_pages  whether what is needed for a while lies in pages of its own, see `ReadOptions`
-  void use(const NiftiHeader& header, bool in_pages = false) {
+  IVADO_INLINE void use(const NiftiHeader& header, bool in_pages = false) {
     header_ = &header;
     in_pages_ = in_pages;
     this->SetFileName(header.path);
@@ -164,7 +165,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
   }
 
   /// Sets extents, spacing, origin and number type from the header in use.
-  void ReadImageInformation() override {
+  IVADO_INLINE void ReadImageInformation() override {
     const auto rank = static_cast<unsigned>(header_->shape.size());
     this->SetNumberOfDimensions(rank);
     this->SetNumberOfComponents(1);
@@ -184,7 +185,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
 
   /// Reads all voxels as stored, in the byte order of this machine.
   /// @throws Error (data) if the file ends early or is corrupt
-  void Read(void* buffer) override {
+  IVADO_INLINE void Read(void* buffer) override {
     warnings_.clear();
     if (read_at_once(buffer)) return;
     if (itk_is_exact() && read_by_itk(buffer)) return;
@@ -203,7 +204,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
  private:
   /// Decompresses a file of one gzip part and compares its check sum. False where it is not compressed, too large to be
   /// held twice, or not exactly that: what is wrong with it, the other readers tell.
-  [[nodiscard]] bool read_at_once(void* buffer) const {
+  [[nodiscard]] IVADO_INLINE bool read_at_once(void* buffer) const {
     constexpr std::int64_t limit = std::int64_t{256} << 20;
     const std::int64_t whole = header_->voxel_offset + header_->bytes();
     std::error_code fault;
@@ -231,7 +232,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
                  static_cast<std::size_t>(header_->bytes_per_voxel));
     return true;
   }
-  [[nodiscard]] bool itk_is_exact() const {
+  [[nodiscard]] IVADO_INLINE bool itk_is_exact() const {
     const bool first = header_->container == NiftiHeader::Container::nifti1 ||
                        header_->container == NiftiHeader::Container::nifti1_pair;
     const bool whole_numbers = !header_->type.starts_with("float");
@@ -239,7 +240,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
     return first && whole_numbers && named_right && header_->big_endian == (std::endian::native == std::endian::big);
   }
   /// False where ITK could not read the voxels or where they are not what the check sum promises.
-  [[nodiscard]] bool read_by_itk(void* buffer) {
+  [[nodiscard]] IVADO_INLINE bool read_by_itk(void* buffer) {
     try {
       Superclass::Read(buffer);
     } catch (const itk::ExceptionObject&) {
@@ -248,7 +249,7 @@ class CheckedNiftiIO : public itk::NiftiImageIO {
     return !header_->gzip || check_sum_agrees(buffer);
   }
   /// Compares the check sum and length at the end of a gzip file of one member with those of its bytes (RFC 1952).
-  [[nodiscard]] bool check_sum_agrees(const void* voxels) const {
+  [[nodiscard]] IVADO_INLINE bool check_sum_agrees(const void* voxels) const {
     std::vector<Bytef> front(static_cast<std::size_t>(header_->voxel_offset));
     ByteSource source(header_->data_path, "reading " + header_->path);
     if (source.read(front.data(), front.size()) != front.size()) return false;
@@ -283,15 +284,15 @@ void to_float(const Stored* stored, float* values, std::int64_t count, double sl
 }
 
 /// Number of values that are NaN or infinite.
-[[nodiscard]] inline std::int64_t count_non_finite(const float* values, std::int64_t count) {
+[[nodiscard]] IVADO_INLINE std::int64_t count_non_finite(const float* values, std::int64_t count) {
   std::int64_t found = 0;
   for (std::int64_t i = 0; i < count; ++i)
     found += (std::bit_cast<std::uint32_t>(values[i]) & 0x7f800000U) == 0x7f800000U ? 1 : 0;
   return found;
 }
 
-inline void apply_directions(Geometry& geometry, const ReadOptions& options, ReadReport& report,
-                             const std::string& doing) {
+IVADO_INLINE void apply_directions(Geometry& geometry, const ReadOptions& options, ReadReport& report,
+                                   const std::string& doing) {
   if (options.directions == Directions::keep) return;
   const Geometry repaired = nearest_orthonormal(geometry);
   const double distance = corner_distance_mm(geometry, repaired);
@@ -306,7 +307,8 @@ inline void apply_directions(Geometry& geometry, const ReadOptions& options, Rea
   geometry = repaired;
 }
 
-inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadReport& report, const std::string& doing) {
+IVADO_INLINE void apply_non_finite(Volume& volume, const ReadOptions& options, ReadReport& report,
+                                   const std::string& doing) {
   const std::int64_t count = volume.voxels.size();
   report.non_finite = count_non_finite(volume.voxels.data(), count);
   if (report.non_finite == 0) return;
@@ -321,7 +323,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
 }
 
 /// "0.5×0.5×4"
-[[nodiscard]] inline std::string spacing_text(const Geometry& geometry) {
+[[nodiscard]] IVADO_INLINE std::string spacing_text(const Geometry& geometry) {
   std::ostringstream out;
   out.precision(4);
   const auto spacing = geometry.spacing_mm();
@@ -339,8 +341,8 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
 /// Safe to be called from several threads at once; starts none.
 /// @param report  takes what was odd about the file; may be null
 /// @throws Error (data) that names the file, if it cannot be used
-[[nodiscard]] inline Volume read_volume(const std::string& path, const ReadOptions& options = {},
-                                        ReadReport* report = nullptr) {
+[[nodiscard]] IVADO_INLINE Volume read_volume(const std::string& path, const ReadOptions& options = {},
+                                              ReadReport* report = nullptr) {
   const std::string doing = "reading " + path;
   const NiftiHeader header = read_nifti_header(path);
   if (header.volumes() > 1)
@@ -392,8 +394,8 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
 /// @param kind      a label or region of interest from a picture is divided by the largest number of its type
 /// @param report    takes what was odd about the file; may be null
 /// @throws Error (data) that names the file, if it or its pixel size cannot be used
-[[nodiscard]] inline Volume read_image(const std::string& path, const Json& metadata, Kind kind = Kind::image,
-                                       const ReadOptions& options = {}, ReadReport* report = nullptr) {
+[[nodiscard]] IVADO_INLINE Volume read_image(const std::string& path, const Json& metadata, Kind kind = Kind::image,
+                                             const ReadOptions& options = {}, ReadReport* report = nullptr) {
   if (!is_raster(path)) return read_volume(path, options, report);
   ReadReport found;
   Raster raster = read_raster(path);
@@ -411,7 +413,7 @@ inline void apply_non_finite(Volume& volume, const ReadOptions& options, ReadRep
 /// Throws unless two volumes lie on one grid.
 /// @param tolerance_mm  how far apart the same corner of both may lie
 /// @throws Error (data) that names both files and what differs
-inline void check_same_grid(const Volume& a, const Volume& b, double tolerance_mm) {
+IVADO_INLINE void check_same_grid(const Volume& a, const Volume& b, double tolerance_mm) {
   const std::string doing = "comparing the grids of " + a.path + " and " + b.path;
   const std::string remedy = "resample one of them onto the grid of the other, or set \"allow_regrid\": true";
   if (!(a.geometry.shape == b.geometry.shape))
@@ -434,7 +436,7 @@ inline void check_same_grid(const Volume& a, const Volume& b, double tolerance_m
 namespace detail {
 
 /// The last three numbers (b, c, d) of the quaternion of a rotation, such that the first is not negative.
-[[nodiscard]] inline std::array<double, 3> rotation_quaternion(const Eigen::Matrix3d& rotation) {
+[[nodiscard]] IVADO_INLINE std::array<double, 3> rotation_quaternion(const Eigen::Matrix3d& rotation) {
   Eigen::Quaterniond q(rotation);
   if (q.w() < 0) q.coeffs() *= -1;
   return {q.x(), q.y(), q.z()};
@@ -442,7 +444,7 @@ namespace detail {
 
 /// Puts the affine into the header of a NIfTI-1 file that ITK has written, exactly in the sform and as the nearest
 /// rotation in the qform. ITK alone would take the shear out of the sform as well.
-inline void patch_geometry(std::FILE* file, const Geometry& geometry, const std::string& doing) {
+IVADO_INLINE void patch_geometry(std::FILE* file, const Geometry& geometry, const std::string& doing) {
   std::array<char, 348> header{};
   if (std::fseek(file, 0, SEEK_SET) != 0 || std::fread(header.data(), 1, header.size(), file) != header.size())
     throw internal_error(doing, "ITK wrote no NIfTI header", "report this");
@@ -470,7 +472,7 @@ inline void patch_geometry(std::FILE* file, const Geometry& geometry, const std:
 }
 
 /// Compresses a file. The same bytes in give the same bytes out: neither name nor time is stored.
-inline void gzip_file(const std::string& from, const std::string& to, const std::string& doing) {
+IVADO_INLINE void gzip_file(const std::string& from, const std::string& to, const std::string& doing) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> source(std::fopen(from.c_str(), "rb"), &std::fclose);
   std::unique_ptr<gzFile_s, int (*)(gzFile)> target(gzopen(to.c_str(), "wb"), &gzclose);
   if (!source || !target) throw internal_error(doing, std::strerror(errno), "check the permissions of its folder");
@@ -546,8 +548,8 @@ void write_nii(const std::string& path, const Array<Stored>& voxels, const Shape
 /// @param voxels    indexed (i, j, k), or (i, j, k, class): the classes are the fourth axis of the file
 /// @param geometry  the grid of (i, j, k)
 /// @throws Error (usage) for another extension, (internal) if the folder is missing or the file cannot be written
-inline void write_volume(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry,
-                         StoredType type) {
+IVADO_INLINE void write_volume(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry,
+                               StoredType type) {
   const std::string doing = "writing " + path;
   const std::string name = detail::lower_case(path);
   const bool gzip = name.ends_with(".nii.gz");
@@ -596,8 +598,8 @@ inline void write_volume(const std::string& path, ArrayView<const float> voxels,
 /// @param voxels    indexed (i, j, k) or (i, j, k, class), for a PNG (row, column, slice), one slice and one class
 /// @param geometry  the grid of (i, j, k)
 /// @throws Error as the two
-inline void write_image(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry,
-                        StoredType type) {
+IVADO_INLINE void write_image(const std::string& path, ArrayView<const float> voxels, const Geometry& geometry,
+                              StoredType type) {
   if (is_raster(path))
     write_raster(path, voxels, geometry, type == StoredType::uint8);
   else

@@ -11,12 +11,13 @@
 #include <string_view>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "layout.hpp"
 
 namespace ivado::engine {
 
 /// The processor as oneDNN sees it.
-[[nodiscard]] inline const dnnl::engine& processor() {
+[[nodiscard]] IVADO_INLINE const dnnl::engine& processor() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
 }
@@ -24,7 +25,7 @@ namespace ivado::engine {
 namespace detail {
 
 /// True if oneDNN uses the instructions of `isa` on this processor.
-[[nodiscard]] inline bool has_instructions(dnnl::cpu_isa isa) {
+[[nodiscard]] IVADO_INLINE bool has_instructions(dnnl::cpu_isa isa) {
   const auto found = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
   const auto wanted = static_cast<unsigned>(isa);
   return (found & wanted) == wanted;
@@ -33,7 +34,7 @@ namespace detail {
 }  // namespace detail
 
 /// Channels that lie side by side in the layout that convolutions are fastest on: a vector of the processor.
-[[nodiscard]] inline std::int64_t native_block() {
+[[nodiscard]] IVADO_INLINE std::int64_t native_block() {
   return detail::has_instructions(dnnl::cpu_isa::avx512_core) ? 16 : 8;
 }
 
@@ -44,8 +45,8 @@ namespace detail {
 [[nodiscard]] inline dnnl::memory::dims dims_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
 /// A layout as oneDNN describes it.
-[[nodiscard]] inline dnnl::memory::desc describe(const Layout& layout,
-                                                 dnnl::memory::data_type type = dnnl::memory::data_type::f32) {
+[[nodiscard]] IVADO_INLINE dnnl::memory::desc describe(const Layout& layout,
+                                                       dnnl::memory::data_type type = dnnl::memory::data_type::f32) {
   using Tag = dnnl::memory::format_tag;
   const auto rank = layout.shape.rank();
   const Tag tag = [&] {
@@ -57,13 +58,13 @@ namespace detail {
 }
 
 /// A shape whose layout oneDNN is to choose.
-[[nodiscard]] inline dnnl::memory::desc describe_any(const Shape& shape,
-                                                     dnnl::memory::data_type type = dnnl::memory::data_type::f32) {
+[[nodiscard]] IVADO_INLINE dnnl::memory::desc describe_any(
+    const Shape& shape, dnnl::memory::data_type type = dnnl::memory::data_type::f32) {
   return {dims_of(shape), type, dnnl::memory::format_tag::any};
 }
 
 /// The layout that oneDNN chose, if the engine's kernels know it.
-[[nodiscard]] inline std::optional<Layout> layout_of(const dnnl::memory::desc& description, const Shape& shape) {
+[[nodiscard]] IVADO_INLINE std::optional<Layout> layout_of(const dnnl::memory::desc& description, const Shape& shape) {
   for (const std::int64_t block : {native_block(), std::int64_t{1}, std::int64_t{8}, std::int64_t{16}})
     if (const Layout layout{shape, block}; describe(layout) == description) return layout;
   return std::nullopt;
@@ -104,11 +105,9 @@ template <class Primitive>
 
 /// The description of a pooling.
 /// @throws dnnl::error if oneDNN has no implementation
-[[nodiscard]] inline dnnl::pooling_forward::primitive_desc describe_pooling(dnnl::algorithm algorithm,
-                                                                            const dnnl::memory::desc& source,
-                                                                            const dnnl::memory::desc& result,
-                                                                            const Window& window,
-                                                                            const dnnl::primitive_attr& attributes) {
+[[nodiscard]] IVADO_INLINE dnnl::pooling_forward::primitive_desc describe_pooling(
+    dnnl::algorithm algorithm, const dnnl::memory::desc& source, const dnnl::memory::desc& result, const Window& window,
+    const dnnl::primitive_attr& attributes) {
   constexpr auto kind = dnnl::prop_kind::forward_inference;
 #if DNNL_VERSION_MAJOR >= 3
   const dnnl::memory::dims dilation(window.kernel.size(), 0);
@@ -122,7 +121,7 @@ template <class Primitive>
 }
 
 /// Adds an elementwise operation to what a primitive does to its result.
-inline void append_eltwise(dnnl::post_ops& operations, dnnl::algorithm algorithm, float alpha) {
+IVADO_INLINE void append_eltwise(dnnl::post_ops& operations, dnnl::algorithm algorithm, float alpha) {
 #if DNNL_VERSION_MAJOR >= 3
   operations.append_eltwise(algorithm, alpha, 0);
 #else
@@ -131,7 +130,7 @@ inline void append_eltwise(dnnl::post_ops& operations, dnnl::algorithm algorithm
 }
 
 /// True for the implementations that exist for completeness, a hundred times slower than the others.
-[[nodiscard]] inline bool is_reference(const dnnl::primitive_desc_base& description) {
+[[nodiscard]] IVADO_INLINE bool is_reference(const dnnl::primitive_desc_base& description) {
   return std::string_view(description.impl_info_str()).starts_with("ref");
 }
 

@@ -23,6 +23,7 @@
 #include "../data/object_detection.hpp"
 #include "../data/slice_dataset.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../postprocess/object_box.hpp"
 #include "../runtime.hpp"
 #include "../transform/bounding_box_crop.hpp"
@@ -50,7 +51,7 @@ concept Detector = std::default_initializable<T> && requires(const T& detector, 
 /// Detects nothing: the detector of pipelines that have none.
 struct NoDetector {
   /// @throws Error (usage) always
-  [[nodiscard]] std::vector<Detection> operator()(const DetectionRequest& request) const {
+  [[nodiscard]] IVADO_INLINE std::vector<Detection> operator()(const DetectionRequest& request) const {
     throw usage_error(
         "looking for objects with the detector " + request.package,
         "this program has no detector, or that model has one itself",
@@ -64,20 +65,20 @@ static_assert(Detector<NoDetector>);
 namespace detail {
 
 /// A file of a packaged model: `<folder>/<name>/<name><extension>`, the name being that of the folder.
-[[nodiscard]] inline std::string package_file(const std::string& folder, const std::string& extension) {
+[[nodiscard]] IVADO_INLINE std::string package_file(const std::string& folder, const std::string& extension) {
   std::filesystem::path path = std::filesystem::path(folder).lexically_normal();
   if (path.filename().empty()) path = path.parent_path();
   return (path / (path.filename().string() + extension)).string();
 }
 
 /// The name of a packaged model.
-[[nodiscard]] inline std::string package_name(const std::string& folder) {
+[[nodiscard]] IVADO_INLINE std::string package_name(const std::string& folder) {
   return std::filesystem::path(package_file(folder, "")).filename().string();
 }
 
 /// The weights of a packaged model: ivado's, else those of ivadomed.
 /// @throws Error (usage) if there are none
-[[nodiscard]] inline std::string package_weights(const std::string& folder) {
+[[nodiscard]] IVADO_INLINE std::string package_weights(const std::string& folder) {
   for (const char* extension : {".safetensors", ".pt"})
     if (std::string path = package_file(folder, extension); std::filesystem::is_regular_file(path)) return path;
   throw usage_error("reading the configuration key object_detection_params.object_detection_path",
@@ -87,7 +88,7 @@ namespace detail {
 
 /// Spatial axes of the samples of a packaged model: 2 or 3.
 /// @throws Error (usage) if there is no such model
-[[nodiscard]] inline int package_dimension(const std::string& folder) {
+[[nodiscard]] IVADO_INLINE int package_dimension(const std::string& folder) {
   const Json tree = read_configuration(package_file(folder, ".json"));
   return resolve_model(tree, Command::segment).value("is_2d", true) ? 2 : 3;
 }
@@ -95,7 +96,8 @@ namespace detail {
 /// The case as a detector sees it: without labels, with the channels that the detector takes.
 /// @param contrasts  of the detector's channels, or where `is_single` those that it was trained on
 /// @throws Error (data) if a contrast is not there
-[[nodiscard]] inline Case case_to_detect(const Case& one, const std::vector<std::string>& contrasts, bool is_single) {
+[[nodiscard]] IVADO_INLINE Case case_to_detect(const Case& one, const std::vector<std::string>& contrasts,
+                                               bool is_single) {
   const auto channel = [&](const std::string& contrast) -> std::optional<std::size_t> {
     for (std::size_t c = 0; c < one.contrasts.size() && c < one.images.size(); ++c)
       if (one.contrasts[c] == contrast && !one.images[c].empty()) return c;

@@ -15,6 +15,7 @@
 #include "../data/patches.hpp"
 #include "../data/sample.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../postprocess/concept.hpp"
 #include "reconstruct.hpp"
 
@@ -29,7 +30,7 @@ enum class OverlapWeights {
 
 /// The weights along one axis of a patch, largest in the middle.
 /// @param length  voxels of the patch along the axis
-[[nodiscard]] inline std::vector<double> overlap_weights(std::int64_t length, OverlapWeights kind) {
+[[nodiscard]] IVADO_INLINE std::vector<double> overlap_weights(std::int64_t length, OverlapWeights kind) {
   std::vector<double> out(static_cast<std::size_t>(length), 1.0);
   if (kind == OverlapWeights::average) return out;
   const double middle = static_cast<double>(length - 1) / 2;
@@ -53,7 +54,7 @@ enum class OverlapWeights {
 /// @complexity one multiplication and addition for each voxel of each patch
 class PatchMerger {
  public:
-  explicit PatchMerger(const PatchGrid& grid, OverlapWeights weights = OverlapWeights::average)
+  IVADO_INLINE explicit PatchMerger(const PatchGrid& grid, OverlapWeights weights = OverlapWeights::average)
       : grid_(grid), extent_(padded(grid.extent())), length_(padded(grid.length())) {
     for (std::size_t axis = 0; axis < 3; ++axis) {
       weights_[axis] = overlap_weights(length_[axis], weights);
@@ -70,7 +71,7 @@ class PatchMerger {
   /// @param start       where it begins; of the patch that is next in the grid
   /// @param prediction  [class, spatial…] with the extents of a patch
   /// @throws Error (internal) if it is not the next patch, or its shape differs from that of the others
-  void add(const std::array<std::int32_t, 3>& start, const Array<float>& prediction) {
+  IVADO_INLINE void add(const std::array<std::int32_t, 3>& start, const Array<float>& prediction) {
     if (is_complete() || grid_[came_] != start)
       throw internal_error(doing(),
                            "the patch at " + place(start) + " came" +
@@ -99,7 +100,7 @@ class PatchMerger {
   [[nodiscard]] std::size_t bytes() const noexcept { return out_.bytes() + sums_.bytes(); }
   /// The merged prediction [class, spatial…], given away.
   /// @throws Error (internal) if patches are missing
-  [[nodiscard]] Array<float> take() {
+  [[nodiscard]] IVADO_INLINE Array<float> take() {
     if (!is_complete()) throw internal_error(doing(), detail::text(came_, " of ", grid_.size(), " patches came"));
     return std::move(out_);
   }
@@ -107,15 +108,15 @@ class PatchMerger {
  private:
   using Extents = std::array<std::int64_t, 3>;
 
-  [[nodiscard]] static Extents padded(const Shape& shape) {
+  [[nodiscard]] IVADO_INLINE static Extents padded(const Shape& shape) {
     Extents out{1, 1, 1};
     for (int axis = 0; axis < shape.rank(); ++axis) out[static_cast<std::size_t>(axis)] = shape[axis];
     return out;
   }
-  [[nodiscard]] std::string doing() const {
+  [[nodiscard]] IVADO_INLINE std::string doing() const {
     return "merging the predictions of " + std::to_string(grid_.size()) + " patches of " + grid_.length().text();
   }
-  [[nodiscard]] std::string place(const std::array<std::int32_t, 3>& start) const {
+  [[nodiscard]] IVADO_INLINE std::string place(const std::array<std::int32_t, 3>& start) const {
     std::string out;
     for (int axis = 0; axis < grid_.extent().rank(); ++axis)
       out += (axis == 0 ? "" : ", ") + std::to_string(start[static_cast<std::size_t>(axis)]);
@@ -123,11 +124,12 @@ class PatchMerger {
   }
 
   /// Plane h of the sums is in row h mod `planes_`.
-  [[nodiscard]] double* plane(std::int64_t c, std::int64_t h) noexcept {
+  [[nodiscard]] IVADO_INLINE double* plane(std::int64_t c, std::int64_t h) noexcept {
     return sums_.data() + (c * planes_ + h % planes_) * extent_[1] * extent_[2];
   }
 
-  void accumulate(const std::array<std::int32_t, 3>& start, const Array<float>& prediction, std::int64_t classes) {
+  IVADO_INLINE void accumulate(const std::array<std::int32_t, 3>& start, const Array<float>& prediction,
+                               std::int64_t classes) {
     Extents begin{};  // the first voxel of the patch that lies on the grid, and behind the last one
     Extents end{};
     for (std::size_t axis = 0; axis < 3; ++axis) {
@@ -146,7 +148,7 @@ class PatchMerger {
   }
 
   /// Divides the planes up to `end` by their weights into the result, and clears their sums.
-  void finish_planes(std::int64_t end) {
+  IVADO_INLINE void finish_planes(std::int64_t end) {
     for (; finished_ < end; ++finished_)
       for (std::int64_t c = 0; c < out_.extent(0); ++c) {
         double* const from = plane(c, finished_);

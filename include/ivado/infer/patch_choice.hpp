@@ -8,6 +8,7 @@
 
 #include "../data/patches.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -26,7 +27,8 @@ struct PatchChoice {
 /// @param dimension  2 for slices, 3 for volumes
 /// @throws Error (usage) if something is chosen for a model of volumes or of whole slices, or patches would overlap by
 ///         their length or more
-[[nodiscard]] inline PatchSize chosen_patches(const PatchSize& trained, const PatchChoice& choice, int dimension) {
+[[nodiscard]] IVADO_INLINE PatchSize chosen_patches(const PatchSize& trained, const PatchChoice& choice,
+                                                    int dimension) {
   if (!choice.is_any()) return trained;
   const std::string option = choice.no_patch ? "--no-patch" : "--overlap-2d";
   const auto refuse = [&](const std::string& found, const std::string& remedy) {

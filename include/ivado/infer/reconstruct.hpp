@@ -12,6 +12,7 @@
 #include "../data/geometry.hpp"
 #include "../data/sample.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../postprocess/concept.hpp"
 
 namespace ivado {
@@ -39,7 +40,7 @@ class Reconstructor {
 
   /// Announces how many predictions of a volume will come; 0 is possible, see `finish`.
   /// @throws Error (internal) if more came already
-  void expect(std::int32_t volume, std::int64_t count) {
+  IVADO_INLINE void expect(std::int32_t volume, std::int64_t count) {
     Pending& pending = pending_[volume];
     if (count < static_cast<std::int64_t>(pending.parts.size()))
       throw internal_error(doing(volume),
@@ -53,7 +54,7 @@ class Reconstructor {
   ///                    had before the transforms (that is, they are undone)
   /// @throws Error (internal) if the axes do not fit the origin, the numbers of classes or the sizes of two slices
   ///         differ, a slice comes twice, or more come than announced
-  void add(const Origin& origin, Image prediction) {
+  IVADO_INLINE void add(const Origin& origin, Image prediction) {
     Pending& pending = pending_[origin.volume];
     const Shape& shape = prediction.voxels.shape();
     const bool whole = origin.slice < 0;
@@ -81,7 +82,7 @@ class Reconstructor {
   }
 
   /// True once all announced predictions of a volume came.
-  [[nodiscard]] bool is_complete(std::int32_t volume) const {
+  [[nodiscard]] IVADO_INLINE bool is_complete(std::int32_t volume) const {
     const auto found = pending_.find(volume);
     return found != pending_.end() && found->second.expected == static_cast<std::int64_t>(found->second.parts.size());
   }
@@ -97,8 +98,8 @@ class Reconstructor {
   /// @return voxels [class, i, j, k], `is_mask` false
   /// @throws Error (internal) if predictions that were announced are missing, or a size does not fit the image; the
   ///         message names both
-  [[nodiscard]] Prediction finish(std::int32_t volume, const Geometry& geometry, Axis slice_axis,
-                                  std::int64_t classes = 0) {
+  [[nodiscard]] IVADO_INLINE Prediction finish(std::int32_t volume, const Geometry& geometry, Axis slice_axis,
+                                               std::int64_t classes = 0) {
     const auto found = pending_.find(volume);
     const std::size_t came = found == pending_.end() ? 0 : found->second.parts.size();
     if (found != pending_.end() && found->second.expected >= 0 && !is_complete(volume))
@@ -151,11 +152,11 @@ class Reconstructor {
     std::int64_t expected = -1;                  ///< -1: not announced
   };
 
-  [[nodiscard]] static std::string doing(std::int32_t volume) {
+  [[nodiscard]] IVADO_INLINE static std::string doing(std::int32_t volume) {
     return "rebuilding the prediction of volume " + std::to_string(volume);
   }
-  static void require_shape(std::int32_t volume, const std::string& what, const Shape& predicted,
-                            const Shape& expected) {
+  IVADO_INLINE static void require_shape(std::int32_t volume, const std::string& what, const Shape& predicted,
+                                         const Shape& expected) {
     if (!(predicted == expected))
       throw internal_error(doing(volume),
                            "the prediction of " + what + " is " + predicted.text() + ", its image " + expected.text() +

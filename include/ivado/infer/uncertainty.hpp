@@ -14,6 +14,7 @@
 #include "../data/case.hpp"
 #include "../data/sample.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../profile/profiler.hpp"
 #include "../random.hpp"
 #include "../uncertainty/accumulator.hpp"
@@ -24,7 +25,7 @@ namespace ivado {
 
 /// The seed of what is random about one case: a function of the run's seed and the case's name alone, so that an image has
 /// the same maps whatever else is predicted with it.
-[[nodiscard]] inline std::uint64_t seed_of_case(std::uint64_t seed, std::string_view id) {
+[[nodiscard]] IVADO_INLINE std::uint64_t seed_of_case(std::uint64_t seed, std::string_view id) {
   std::uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a (Fowler, Noll and Vo)
   for (const char c : id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   const auto mixed = philox4x32({static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32), 0, 0},
@@ -54,7 +55,7 @@ class DropoutSampling {
 
 /// Interpolation in float leaves [0, 1] by some units of the last place: they are put back. What is further out stays, to
 /// be refused.
-inline void clamp_rounding(Array<float>& prediction) {
+IVADO_INLINE void clamp_rounding(Array<float>& prediction) {
   constexpr float rounding = 1e-5F;  // some 80 units of the last place of 1
   for (float& value : prediction)
     if (value > -rounding && value < 1 + rounding) value = std::clamp(value, 0.0F, 1.0F);

@@ -22,6 +22,7 @@
 #include <system_error>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -49,30 +50,30 @@ namespace detail {
 /// A protobuf message under construction; each function appends one field.
 class ProtoMessage {
  public:
-  ProtoMessage& integer(std::uint32_t field, std::int64_t value) {
+  IVADO_INLINE ProtoMessage& integer(std::uint32_t field, std::int64_t value) {
     key(field, 0);
     varint(static_cast<std::uint64_t>(value));
     return *this;
   }
-  ProtoMessage& number(std::uint32_t field, double value) {
+  IVADO_INLINE ProtoMessage& number(std::uint32_t field, double value) {
     key(field, 1);
     little_endian(std::bit_cast<std::uint64_t>(value), 8);
     return *this;
   }
-  ProtoMessage& number(std::uint32_t field, float value) {
+  IVADO_INLINE ProtoMessage& number(std::uint32_t field, float value) {
     key(field, 5);
     little_endian(std::bit_cast<std::uint32_t>(value), 4);
     return *this;
   }
   /// Text, bytes, or a message within this one.
-  ProtoMessage& bytes(std::uint32_t field, std::string_view value) {
+  IVADO_INLINE ProtoMessage& bytes(std::uint32_t field, std::string_view value) {
     key(field, 2);
     varint(value.size());
     bytes_ += value;
     return *this;
   }
   /// Nothing but the lowest `count` bytes of `value`.
-  ProtoMessage& little_endian(std::uint64_t value, int count) {
+  IVADO_INLINE ProtoMessage& little_endian(std::uint64_t value, int count) {
     for (int i = 0; i < count; ++i) bytes_ += static_cast<char>(value >> (8 * i) & 0xFF);
     return *this;
   }
@@ -80,7 +81,7 @@ class ProtoMessage {
 
  private:
   void key(std::uint32_t field, std::uint32_t wire_type) { varint(field << 3 | wire_type); }
-  void varint(std::uint64_t value) {
+  IVADO_INLINE void varint(std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>((value & 0x7F) | 0x80);
     bytes_ += static_cast<char>(value);
   }
@@ -89,7 +90,7 @@ class ProtoMessage {
 };
 
 /// The name of this machine, as far as it can be part of a file's name.
-[[nodiscard]] inline std::string host_name() {
+[[nodiscard]] IVADO_INLINE std::string host_name() {
   std::array<char, 256> buffer{};
   if (::gethostname(buffer.data(), buffer.size() - 1) != 0) buffer[0] = '\0';
   std::string name(buffer.data());
@@ -111,7 +112,7 @@ class EventFile {
   /// @param first_step  the first step that will be written: TensorBoard then forgets what earlier files of this folder
   ///                    say of this step and later ones, as after a training that goes on from an older state
   /// @throws Error (internal) if folder or file cannot be made
-  explicit EventFile(const std::string& folder, std::int64_t first_step = 0) {
+  IVADO_INLINE explicit EventFile(const std::string& folder, std::int64_t first_step = 0) {
     std::error_code fault;
     std::filesystem::create_directories(folder, fault);
     if (!std::filesystem::is_directory(folder))
@@ -142,14 +143,14 @@ class EventFile {
   /// @param step   the epoch or batch
   /// @param value  may be NaN or infinite: TensorBoard marks such points. Stored as float32, as TensorBoard has it
   /// @throws Error (internal) if it cannot be written
-  void scalar(std::string_view tag, std::int64_t step, double value) {
+  IVADO_INLINE void scalar(std::string_view tag, std::int64_t step, double value) {
     summary(step, detail::ProtoMessage{}.bytes(1, tag).number(2, static_cast<float>(value)));
   }
 
   /// A picture.
   /// @param png  a whole PNG file, such as `png_bytes` of interop/png_bytes.hpp gives
   /// @throws Error (internal) if it is no PNG or cannot be written
-  void image(std::string_view tag, std::int64_t step, std::string_view png) {
+  IVADO_INLINE void image(std::string_view tag, std::int64_t step, std::string_view png) {
     using namespace std::string_view_literals;
     // Signature, length of the first chunk, "IHDR", width, height, bits, kind of colour.
     if (png.size() < 33 || !png.starts_with("\x89PNG\r\n\x1A\n"sv) || png.substr(12, 4) != "IHDR")
@@ -169,7 +170,7 @@ class EventFile {
 
   /// Hands over all that was written to the system, where TensorBoard sees it.
   /// @throws Error (internal) if the disk is full
-  void flush() {
+  IVADO_INLINE void flush() {
     if (std::fflush(file_.get()) != 0) fail();
   }
 
@@ -182,16 +183,16 @@ class EventFile {
   };
 
   /// An event of now.
-  [[nodiscard]] static detail::ProtoMessage event(std::int64_t step) {
+  [[nodiscard]] IVADO_INLINE static detail::ProtoMessage event(std::int64_t step) {
     const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
     detail::ProtoMessage message;
     message.number(1, now.count()).integer(2, step);
     return message;
   }
-  void summary(std::int64_t step, const detail::ProtoMessage& value) {
+  IVADO_INLINE void summary(std::int64_t step, const detail::ProtoMessage& value) {
     write(event(step).bytes(5, detail::ProtoMessage{}.bytes(1, value.text()).text()));
   }
-  void write(const detail::ProtoMessage& message) {
+  IVADO_INLINE void write(const detail::ProtoMessage& message) {
     const std::string& payload = message.text();
     detail::ProtoMessage head;
     head.little_endian(payload.size(), 8).little_endian(detail::masked(detail::crc32c(head.text())), 4);
@@ -200,7 +201,7 @@ class EventFile {
     const std::string record = head.text() + payload + tail.text();
     if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size()) fail();
   }
-  [[noreturn]] void fail() const {
+  [[noreturn]] IVADO_INLINE void fail() const {
     throw internal_error("writing " + path_, std::strerror(errno), "check the free space of its folder");
   }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/weights.hpp"
 
 namespace ivado {
@@ -79,7 +80,7 @@ class Pickle {
   /// @param data    must outlive the tree
   /// @param doing   what is being done, for messages: "reading the weights model.pt"
   /// @throws Error (data) if the pickle is malformed, of another protocol, or asks for more memory than the limit
-  Pickle(std::string_view data, std::string doing, nn::MemoryLimit& memory)
+  IVADO_INLINE Pickle(std::string_view data, std::string doing, nn::MemoryLimit& memory)
       : data_(data),
         doing_(std::move(doing)),
         memory_(&memory),
@@ -101,30 +102,30 @@ class Pickle {
   [[nodiscard]] std::size_t size() const noexcept { return at_; }
 
   /// The bytes of a text, of bytes or of a big integer; empty for anything else.
-  [[nodiscard]] std::string_view text(PickleValue value) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::string_view text(PickleValue value) const noexcept {
     const bool has =
         value.kind == PickleKind::text || value.kind == PickleKind::bytes || value.kind == PickleKind::big_integer;
     return has ? data_.substr(value.bits, value.length) : std::string_view{};
   }
   /// True for a text of these letters.
-  [[nodiscard]] bool is_text(PickleValue value, std::string_view letters) const noexcept {
+  [[nodiscard]] IVADO_INLINE bool is_text(PickleValue value, std::string_view letters) const noexcept {
     return value.kind == PickleKind::text && text(value) == letters;
   }
   /// The elements of a tuple, list or set; of a dict key, value, key, value …; empty for anything else.
-  [[nodiscard]] std::span<const PickleValue> items(PickleValue value) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::span<const PickleValue> items(PickleValue value) const noexcept {
     return is_container(value.kind) && value.bits != nothing ? std::span<const PickleValue>(containers_[value.bits])
                                                              : std::span<const PickleValue>{};
   }
   /// The name of a global; two empty words for anything else.
-  [[nodiscard]] PickleGlobal global(PickleValue value) const noexcept {
+  [[nodiscard]] IVADO_INLINE PickleGlobal global(PickleValue value) const noexcept {
     return value.kind == PickleKind::global ? globals_[value.bits] : PickleGlobal{};
   }
   /// The parts of an object; all None for anything else.
-  [[nodiscard]] PickleObject object(PickleValue value) const noexcept {
+  [[nodiscard]] IVADO_INLINE PickleObject object(PickleValue value) const noexcept {
     return value.kind == PickleKind::object ? objects_[value.bits] : PickleObject{};
   }
   /// What identifies a persistent value; None for anything else.
-  [[nodiscard]] PickleValue identifier(PickleValue value) const noexcept {
+  [[nodiscard]] IVADO_INLINE PickleValue identifier(PickleValue value) const noexcept {
     return value.kind == PickleKind::persistent ? persistent_[value.bits] : PickleValue{};
   }
   /// The identifiers of all persistent values in the order of the file; the same one may be there many times.
@@ -137,13 +138,13 @@ class Pickle {
   [[nodiscard]] static constexpr bool is_container(PickleKind kind) noexcept {
     return kind == PickleKind::tuple || kind == PickleKind::list || kind == PickleKind::set || kind == PickleKind::dict;
   }
-  [[nodiscard]] Error refuse(const std::string& found) const {
+  [[nodiscard]] IVADO_INLINE Error refuse(const std::string& found) const {
     return data_error(doing_, "its pickle is malformed at byte " + std::to_string(at_) + ": " + found,
                       "give a file that is whole, written by torch.save");
   }
 
   /// The next `size` bytes.
-  std::string_view take(std::uint64_t size) {
+  IVADO_INLINE std::string_view take(std::uint64_t size) {
     if (size > data_.size() - at_) throw refuse("it ends too early");
     const auto out = data_.substr(at_, size);
     at_ += size;
@@ -157,7 +158,7 @@ class Pickle {
     return out;
   }
   /// The next bytes up to a line feed, which is skipped.
-  std::string_view line() {
+  IVADO_INLINE std::string_view line() {
     const std::size_t end = data_.find('\n', at_);
     if (end == std::string_view::npos) throw refuse("a line has no end");
     const auto out = take(end - at_);
@@ -168,7 +169,7 @@ class Pickle {
   void push(PickleValue value) { stack_.push_back(value); }
   void push(PickleKind kind, std::uint64_t bits) { stack_.push_back({kind, 0, bits}); }
   /// Pushes `size` bytes as a text or the like.
-  void push_text(PickleKind kind, std::uint64_t size) {
+  IVADO_INLINE void push_text(PickleKind kind, std::uint64_t size) {
     if (size > std::numeric_limits<std::uint32_t>::max()) throw refuse("a text of 4 GiB or more");
     const std::size_t begin = at_;
     (void)take(size);
@@ -177,7 +178,7 @@ class Pickle {
   void push_long(std::uint64_t size);
   void push_line_as_integer();
   /// Pushes a new container with the values of the stack from a place on, which it takes the place of.
-  void push_container(PickleKind kind, std::size_t first) {
+  IVADO_INLINE void push_container(PickleKind kind, std::size_t first) {
     if (kind == PickleKind::dict && (stack_.size() - first) % 2 != 0) throw refuse("a dict has a key without a value");
     std::uint64_t index = nothing;
     if (first != stack_.size() || kind != PickleKind::tuple) {
@@ -187,14 +188,14 @@ class Pickle {
     stack_.resize(first);
     push(kind, index);
   }
-  void push_object(PickleValue callee, PickleValue arguments) {
+  IVADO_INLINE void push_object(PickleValue callee, PickleValue arguments) {
     if (arguments.kind != PickleKind::tuple) throw refuse("the arguments of a call are no tuple");
     if (callee.kind != PickleKind::global && callee.kind != PickleKind::object && callee.kind != PickleKind::persistent)
       throw refuse("what is called is no function or class");
     objects_.push_back({callee, arguments, {}, {}});
     push(PickleKind::object, objects_.size() - 1);
   }
-  void push_global(std::string_view module, std::string_view name) {
+  IVADO_INLINE void push_global(std::string_view module, std::string_view name) {
     globals_.push_back({module, name});
     push(PickleKind::global, globals_.size() - 1);
   }
@@ -202,25 +203,25 @@ class Pickle {
   /// Where the values above the last mark begin, without a mark at the bottom of the stack.
   [[nodiscard]] std::size_t floor() const noexcept { return marks_.empty() ? 0 : marks_.back(); }
   /// The values of the stack that may be taken.
-  void need(std::size_t count) const {
+  IVADO_INLINE void need(std::size_t count) const {
     if (stack_.size() - floor() < count) throw refuse("a value is missing");
   }
-  [[nodiscard]] PickleValue& top() {
+  [[nodiscard]] IVADO_INLINE PickleValue& top() {
     need(1);
     return stack_.back();
   }
-  PickleValue pop() {
+  IVADO_INLINE PickleValue pop() {
     const PickleValue out = top();
     stack_.pop_back();
     return out;
   }
-  PickleValue pop_text() {
+  IVADO_INLINE PickleValue pop_text() {
     const PickleValue out = pop();
     if (out.kind != PickleKind::text) throw refuse("the name of a class is no text");
     return out;
   }
   /// The place of the last mark, which is taken away.
-  std::size_t pop_mark() {
+  IVADO_INLINE std::size_t pop_mark() {
     if (marks_.empty()) throw refuse("a mark is missing");
     const std::size_t out = marks_.back();
     marks_.pop_back();
@@ -230,7 +231,7 @@ class Pickle {
   void put_into(PickleKind kind, std::size_t first);
   void build();
   void remember(std::uint64_t index);
-  void recall(std::uint64_t index) {
+  IVADO_INLINE void recall(std::uint64_t index) {
     if (index >= memo_.size()) throw refuse("it refers to a value that is not there yet");
     push(memo_[index]);
   }
@@ -252,7 +253,7 @@ class Pickle {
 };
 
 /// An integer in two's complement of any width.
-inline void Pickle::push_long(std::uint64_t size) {
+IVADO_INLINE void Pickle::push_long(std::uint64_t size) {
   if (size > 8) return push_text(PickleKind::big_integer, size);
   const auto bytes = take(size);
   std::uint64_t value = 0;
@@ -263,7 +264,7 @@ inline void Pickle::push_long(std::uint64_t size) {
 }
 
 /// An integer in decimal digits, with the two spellings that are booleans.
-inline void Pickle::push_line_as_integer() {
+IVADO_INLINE void Pickle::push_line_as_integer() {
   const auto digits = line();
   if (digits == "00" || digits == "01") return push(PickleKind::boolean, digits == "01" ? 1 : 0);
   std::int64_t value = 0;
@@ -273,7 +274,7 @@ inline void Pickle::push_line_as_integer() {
 }
 
 /// Puts the values of the stack from a place on into the list, set, dict or object below them.
-inline void Pickle::put_into(PickleKind kind, std::size_t first) {
+IVADO_INLINE void Pickle::put_into(PickleKind kind, std::size_t first) {
   if (first == floor()) throw refuse("a value is missing");
   if (kind == PickleKind::dict && (stack_.size() - first) % 2 != 0) throw refuse("a dict has a key without a value");
   PickleValue target = stack_[first - 1];
@@ -291,27 +292,27 @@ inline void Pickle::put_into(PickleKind kind, std::size_t first) {
   stack_.resize(first);
 }
 
-inline void Pickle::build() {
+IVADO_INLINE void Pickle::build() {
   const PickleValue state = pop();
   if (top().kind != PickleKind::object) throw refuse("a state is given to what is no object");
   objects_[top().bits].state = state;
 }
 
 /// Numbers of the memo are given in order, so none is larger than the bytes before it.
-inline void Pickle::remember(std::uint64_t index) {
+IVADO_INLINE void Pickle::remember(std::uint64_t index) {
   const PickleValue value = top();
   if (index > at_) throw refuse("the number of a shared value is too large");
   if (index >= memo_.size()) memo_.resize(index + 1);
   memo_[index] = value;
 }
 
-inline void Pickle::run() {
+IVADO_INLINE void Pickle::run() {
   while (!step(static_cast<unsigned char>(take(1).front()))) {
   }
 }
 
 /// One operation; true for the last one. Codes and effects are those of Python's `pickletools`.
-inline bool Pickle::step(unsigned char operation) {
+IVADO_INLINE bool Pickle::step(unsigned char operation) {
   switch (operation) {
     case 0x80: {  // PROTO
       const auto protocol = number<std::uint8_t>();

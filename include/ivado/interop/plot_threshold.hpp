@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../data/atomic_file.hpp"
+#include "../inline.hpp"
 #include "../metric/threshold_analysis.hpp"
 #include "../report/svg_plot.hpp"
 
@@ -17,7 +18,7 @@ namespace ivado {
 namespace detail {
 
 /// Least and largest score of all curves with a margin; never of no height.
-[[nodiscard]] inline std::array<double, 2> score_range(const std::vector<const ThresholdCurve*>& curves) {
+[[nodiscard]] IVADO_INLINE std::array<double, 2> score_range(const std::vector<const ThresholdCurve*>& curves) {
   double low = 1;
   double high = -1;
   for (const ThresholdCurve* curve : curves) {
@@ -36,7 +37,7 @@ namespace detail {
 /// Two diagrams side by side as one SVG picture, 860 × 440 pixels, that needs no other file: the score at each
 /// threshold, and the receiver operating characteristic with the diagonal of a guess. The optimum is a green dot in
 /// both. All classes together are orange; where there are several, each has a line of its own that the legend names.
-[[nodiscard]] inline std::string threshold_plot_svg(const ThresholdResult& result) {
+[[nodiscard]] IVADO_INLINE std::string threshold_plot_svg(const ThresholdResult& result) {
   using Panel = detail::SvgPanel;
   std::vector<const ThresholdCurve*> curves;
   if (result.classes.size() > 1)
@@ -85,7 +86,7 @@ namespace detail {
 
 /// Writes `threshold_plot_svg(result)`. The file is there whole or not at all.
 /// @throws Error (internal) if it cannot be written
-inline void write_threshold_plot(const std::string& path, const ThresholdResult& result) {
+IVADO_INLINE void write_threshold_plot(const std::string& path, const ThresholdResult& result) {
   write_file_atomically(path, threshold_plot_svg(result));
 }
 

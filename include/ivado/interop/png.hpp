@@ -16,6 +16,7 @@
 #include "../data/atomic_file.hpp"
 #include "../data/geometry.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "png_bytes.hpp"
 
 namespace ivado {
@@ -26,7 +27,7 @@ namespace ivado {
 /// @param path    an existing file of that name is replaced
 /// @param pixels  [rows, columns] for grey or [rows, columns, 3] for red, green, blue; row 0 is at the top
 /// @throws Error (internal) if the shape is another one, or the file cannot be written
-inline void write_png(const std::string& path, ArrayView<const std::uint8_t> pixels) {
+IVADO_INLINE void write_png(const std::string& path, ArrayView<const std::uint8_t> pixels) {
   write_file_atomically(path, png_bytes(pixels, "writing the picture " + path));
 }
 
@@ -67,13 +68,13 @@ struct OverlayStyle {
 namespace detail {
 
 /// A slice as it is shown: rows down, columns to the right (see `overlay`).
-[[nodiscard]] inline ArrayView<const float> as_displayed(ArrayView<const float> slice, Axis axis) {
+[[nodiscard]] IVADO_INLINE ArrayView<const float> as_displayed(ArrayView<const float> slice, Axis axis) {
   if (axis == Axis::axial) return slice.permute({1, 0}).flip(0).flip(1);
   return slice.flip(0).flip(1);
 }
 
 /// The percentile `percent` in [0, 100] of sorted values, interpolated linearly (as NumPy's default does).
-[[nodiscard]] inline double percentile_of_sorted(const std::vector<float>& sorted, double percent) {
+[[nodiscard]] IVADO_INLINE double percentile_of_sorted(const std::vector<float>& sorted, double percent) {
   const double place = percent / 100 * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(place);
   const std::size_t next = std::min(below + 1, sorted.size() - 1);
@@ -90,7 +91,8 @@ struct Resampling {
   };
   std::vector<Place> places;
 
-  Resampling(std::int64_t voxels, std::int64_t length, bool smooth) : places(static_cast<std::size_t>(length)) {
+  IVADO_INLINE Resampling(std::int64_t voxels, std::int64_t length, bool smooth)
+      : places(static_cast<std::size_t>(length)) {
     const double step = static_cast<double>(voxels) / static_cast<double>(length);
     for (std::int64_t i = 0; i < length; ++i) {
       const double centre = (static_cast<double>(i) + 0.5) * step;  // voxel v covers [v, v + 1)
@@ -109,8 +111,8 @@ struct Resampling {
 };
 
 /// A value between four voxels.
-[[nodiscard]] inline double between(ArrayView<const float> slice, const Resampling::Place& row,
-                                    const Resampling::Place& column) {
+[[nodiscard]] IVADO_INLINE double between(ArrayView<const float> slice, const Resampling::Place& row,
+                                          const Resampling::Place& column) {
   const double top =
       slice(row.first, column.first) * (1 - column.weight) + slice(row.first, column.second) * column.weight;
   const double bottom =
@@ -119,7 +121,7 @@ struct Resampling {
 }
 
 /// Takes the outermost pixels (4 neighbours; the picture's border is no edge) off a mask, `times` times.
-inline void erode(Array<std::uint8_t>& mask, int times) {
+IVADO_INLINE void erode(Array<std::uint8_t>& mask, int times) {
   const std::int64_t rows = mask.extent(0);
   const std::int64_t columns = mask.extent(1);
   for (int round = 0; round < times; ++round) {
@@ -135,8 +137,8 @@ inline void erode(Array<std::uint8_t>& mask, int times) {
 }
 
 /// Draws one mask into `picture` [rows, columns, 3].
-inline void draw_mask(ArrayView<std::uint8_t> picture, ArrayView<const float> mask, const Resampling& by_row,
-                      const Resampling& by_column, Mark mark, const Colour& colour, const OverlayStyle& style) {
+IVADO_INLINE void draw_mask(ArrayView<std::uint8_t> picture, ArrayView<const float> mask, const Resampling& by_row,
+                            const Resampling& by_column, Mark mark, const Colour& colour, const OverlayStyle& style) {
   const std::int64_t rows = picture.extent(0);
   const std::int64_t columns = picture.extent(1);
   Array<std::uint8_t> inside(Shape{rows, columns});
@@ -162,8 +164,8 @@ inline void draw_mask(ArrayView<std::uint8_t> picture, ArrayView<const float> ma
 }
 
 /// One panel as a picture [rows, columns, 3].
-[[nodiscard]] inline Array<std::uint8_t> draw_panel(const OverlayPanel& panel, const OverlayStyle& style,
-                                                    std::size_t number) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> draw_panel(const OverlayPanel& panel, const OverlayStyle& style,
+                                                          std::size_t number) {
   const std::string doing = "drawing panel " + std::to_string(number) + " of an overlay";
   if (panel.image.rank() != 2 || panel.image.size() == 0)
     throw internal_error(doing, "its image has the shape " + panel.image.shape().text(), "give a slice [H, W]");
@@ -227,7 +229,8 @@ inline void draw_mask(ArrayView<std::uint8_t> picture, ArrayView<const float> ma
 /// finite, are black. Panels of less height than the tallest are centred.
 /// @return  [rows, columns, 3], red, green, blue
 /// @throws Error (internal) if there is no panel, a mask is not on its image's grid, or the style makes no picture
-[[nodiscard]] inline Array<std::uint8_t> overlay(std::span<const OverlayPanel> panels, const OverlayStyle& style = {}) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> overlay(std::span<const OverlayPanel> panels,
+                                                       const OverlayStyle& style = {}) {
   if (panels.empty()) throw internal_error("drawing an overlay", "there is no panel to draw", "give at least one");
   if (style.scale < 1 || !(style.pixels_per_mm >= 0) || style.separator < 0 || style.contour_width < 1 ||
       !(style.fill_opacity >= 0 && style.fill_opacity <= 1) ||
@@ -258,8 +261,8 @@ inline void draw_mask(ArrayView<std::uint8_t> picture, ArrayView<const float> ma
 
 /// Writes `overlay(panels, style)` as a PNG.
 /// @throws Error (internal) as `overlay` and `write_png`
-inline void write_overlay_png(const std::string& path, std::span<const OverlayPanel> panels,
-                              const OverlayStyle& style = {}) {
+IVADO_INLINE void write_overlay_png(const std::string& path, std::span<const OverlayPanel> panels,
+                                    const OverlayStyle& style = {}) {
   write_png(path, overlay(panels, style).view());
 }
 

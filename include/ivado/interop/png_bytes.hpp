@@ -10,6 +10,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -17,8 +18,8 @@ namespace ivado {
 /// @param pixels  [rows, columns] for grey or [rows, columns, 3] for red, green, blue; row 0 is at the top
 /// @param doing   what it is for, in messages
 /// @throws Error (internal) if the shape is another one
-[[nodiscard]] inline std::string png_bytes(ArrayView<const std::uint8_t> pixels,
-                                           const std::string& doing = "making the bytes of a picture") {
+[[nodiscard]] IVADO_INLINE std::string png_bytes(ArrayView<const std::uint8_t> pixels,
+                                                 const std::string& doing = "making the bytes of a picture") {
   const bool is_rgb = pixels.rank() == 3 && pixels.extent(2) == 3;
   constexpr std::int64_t largest = 1 << 20;
   if (!(pixels.rank() == 2 || is_rgb) || pixels.size() == 0 || pixels.extent(0) > largest || pixels.extent(1) > largest)

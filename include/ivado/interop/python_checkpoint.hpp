@@ -22,6 +22,7 @@
 
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/weights.hpp"
 #include "pickle.hpp"
 #include "safetensors.hpp"
@@ -67,7 +68,7 @@ void write_python_state_dict(const std::string& path, const nn::Weights& weights
 namespace detail {
 
 /// The type of a storage class of `torch`, such as "FloatStorage".
-[[nodiscard]] inline std::optional<nn::StoredType> stored_type_of(std::string_view storage_class) noexcept {
+[[nodiscard]] IVADO_INLINE std::optional<nn::StoredType> stored_type_of(std::string_view storage_class) noexcept {
   constexpr std::array<std::pair<std::string_view, nn::StoredType>, 10> known{{
       {"DoubleStorage", nn::StoredType::float64},
       {"FloatStorage", nn::StoredType::float32},
@@ -86,7 +87,7 @@ namespace detail {
 }
 
 /// True for well-formed UTF-8 without overlong forms and surrogates (RFC 3629).
-[[nodiscard]] inline bool is_utf8(std::string_view text) noexcept {
+[[nodiscard]] IVADO_INLINE bool is_utf8(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i++]);
     if (lead < 0x80) continue;
@@ -108,7 +109,7 @@ namespace detail {
 /// Reads one file of torch.save.
 class CheckpointReader {
  public:
-  CheckpointReader(const std::string& path, std::uint64_t file_size)
+  IVADO_INLINE CheckpointReader(const std::string& path, std::uint64_t file_size)
       : doing_("reading the weights " + path),
         memory_(doing_, file_size),
         content_(file_size, '\0', &memory_),
@@ -117,7 +118,7 @@ class CheckpointReader {
     if (!file.read(content_.data(), static_cast<std::streamsize>(file_size))) throw refuse("it cannot be read");
   }
 
-  [[nodiscard]] PythonCheckpoint read() {
+  [[nodiscard]] IVADO_INLINE PythonCheckpoint read() {
     const std::string_view content(content_.data(), content_.size());
     if (content.starts_with(zip_local))
       open_zip(content);
@@ -142,33 +143,33 @@ class CheckpointReader {
     std::int64_t first = 0;  ///< where a view of it begins
   };
 
-  [[nodiscard]] Error refuse(const std::string& found) const {
+  [[nodiscard]] IVADO_INLINE Error refuse(const std::string& found) const {
     return data_error(doing_, found, "give a file that is whole, written by torch.save");
   }
   /// Refuses what is there and cannot be read.
-  [[nodiscard]] Error unknown(const std::string& found) const {
+  [[nodiscard]] IVADO_INLINE Error unknown(const std::string& found) const {
     return data_error(doing_, found, "save the state dictionary from Python: torch.save(model.state_dict(), path)");
   }
 
   /// Bounds the work: a few bytes can name the same module again and again.
-  void work(std::size_t steps) {
+  IVADO_INLINE void work(std::size_t steps) {
     constexpr std::uint64_t most = 10'000'000;
     work_ += steps;
     if (work_ > most + content_.size()) throw refuse("its parts refer to each other without end");
   }
 
-  [[nodiscard]] std::int64_t integer(Value value, const char* what) const {
+  [[nodiscard]] IVADO_INLINE std::int64_t integer(Value value, const char* what) const {
     if (value.kind != Kind::integer || value.integer() < 0)
       throw refuse(std::string(what) + " is no integer from 0 on");
     return value.integer();
   }
   /// The item of a tuple or list, None where it is shorter.
-  [[nodiscard]] Value item(Value of, std::size_t index) const noexcept {
+  [[nodiscard]] IVADO_INLINE Value item(Value of, std::size_t index) const noexcept {
     const auto items = pickle_->items(of);
     return index < items.size() ? items[index] : Value{};
   }
   /// Keys and values of a dict or an OrderedDict.
-  [[nodiscard]] std::optional<Values> mapping(Value value) const {
+  [[nodiscard]] IVADO_INLINE std::optional<Values> mapping(Value value) const {
     if (value.kind == Kind::dict) return pickle_->items(value);
     const auto object = pickle_->object(value);
     if (pickle_->global(object.callee) != PickleGlobal{"collections", "OrderedDict"}) return {};
@@ -176,19 +177,19 @@ class CheckpointReader {
     return pickle_->items(object.items);
   }
   /// The value of a key, None where it is not there.
-  [[nodiscard]] Value lookup(Values pairs, std::string_view key) {
+  [[nodiscard]] IVADO_INLINE Value lookup(Values pairs, std::string_view key) {
     work(pairs.size());
     for (std::size_t i = pairs.size(); i >= 2; i -= 2)
       if (pickle_->is_text(pairs[i - 2], key)) return pairs[i - 1];
     return {};
   }
   /// The name of a class or function. Old files have their classes with source text, outside of the pickle.
-  [[nodiscard]] PickleGlobal global(Value callee) const noexcept {
+  [[nodiscard]] IVADO_INLINE PickleGlobal global(Value callee) const noexcept {
     const Value outside = pickle_->identifier(callee);
     return pickle_->global(pickle_->is_text(item(outside, 0), "module") ? item(outside, 1) : callee);
   }
   /// The class of an object, through the functions that make one without its constructor.
-  [[nodiscard]] PickleGlobal class_of(Value value) const noexcept {
+  [[nodiscard]] IVADO_INLINE PickleGlobal class_of(Value value) const noexcept {
     const auto object = pickle_->object(value);
     const auto made_by = global(object.callee);
     const bool is_maker = (made_by.module == "copyreg" || made_by.module == "copy_reg") &&
@@ -196,7 +197,7 @@ class CheckpointReader {
     return is_maker ? global(item(object.arguments, 0)) : made_by;
   }
   /// The attributes of an object.
-  [[nodiscard]] std::optional<Values> attributes(Value value) const {
+  [[nodiscard]] IVADO_INLINE std::optional<Values> attributes(Value value) const {
     const Value state = pickle_->object(value).state;
     return mapping(state.kind == Kind::tuple ? item(state, 0) : state);  // a tuple has those of __slots__ behind
   }
@@ -212,7 +213,7 @@ class CheckpointReader {
     Value arguments;
   };
   [[nodiscard]] TensorCall tensor_call(Value value) const;
-  [[nodiscard]] static bool rebuilds_tensor(const TensorCall& call) noexcept {
+  [[nodiscard]] IVADO_INLINE static bool rebuilds_tensor(const TensorCall& call) noexcept {
     return call.function.module == "torch._utils" &&
            (call.function.name == "_rebuild_tensor_v2" || call.function.name == "_rebuild_tensor");
   }
@@ -237,7 +238,7 @@ class CheckpointReader {
   PythonCheckpoint out_;
 };
 
-inline void CheckpointReader::open_zip(std::string_view content) {
+IVADO_INLINE void CheckpointReader::open_zip(std::string_view content) {
   zip_.emplace(content, doing_, memory_);
   const auto name = zip_->only_name_with_ending("/data.pkl");
   memory_.charge(name.size() + nn::MemoryLimit::overhead);
@@ -261,7 +262,7 @@ inline void CheckpointReader::open_zip(std::string_view content) {
 
 /// Five pickles (magic number, protocol, system, object, keys of the storages), then length and numbers of each
 /// storage.
-inline void CheckpointReader::open_legacy(std::string_view content) {
+IVADO_INLINE void CheckpointReader::open_legacy(std::string_view content) {
   const auto next = [&] {
     Pickle out(content, doing_, memory_);
     content.remove_prefix(out.size());
@@ -321,7 +322,7 @@ inline void CheckpointReader::open_legacy(std::string_view content) {
 }
 
 /// What the identifier of a storage says: ("storage", class, key, device, elements[, view]).
-inline CheckpointReader::Storage CheckpointReader::described_storage(Value identifier) const {
+IVADO_INLINE CheckpointReader::Storage CheckpointReader::described_storage(Value identifier) const {
   if (!pickle_->is_text(item(identifier, 0), "storage")) throw refuse("a storage has no description");
   const auto name = pickle_->global(item(identifier, 1));
   const auto type = stored_type_of(name.name);
@@ -337,7 +338,7 @@ inline CheckpointReader::Storage CheckpointReader::described_storage(Value ident
 }
 
 /// The storage that a tensor refers to, with its bytes.
-inline CheckpointReader::Storage CheckpointReader::storage(Value reference) {
+IVADO_INLINE CheckpointReader::Storage CheckpointReader::storage(Value reference) {
   const Value identifier = pickle_->identifier(reference);
   Storage out = described_storage(identifier);
   const auto width = nn::stored_width(out.type);
@@ -364,7 +365,7 @@ inline CheckpointReader::Storage CheckpointReader::storage(Value reference) {
   return out;
 }
 
-inline CheckpointReader::TensorCall CheckpointReader::tensor_call(Value value) const {
+IVADO_INLINE CheckpointReader::TensorCall CheckpointReader::tensor_call(Value value) const {
   const auto unpack = [&](Value call) -> TensorCall {
     const auto object = pickle_->object(call);
     const auto function = global(object.callee);
@@ -381,7 +382,7 @@ inline CheckpointReader::TensorCall CheckpointReader::tensor_call(Value value) c
 }
 
 /// Appends the tensor that a call rebuilds: (storage, offset, shape, strides, …).
-inline void CheckpointReader::add_tensor(std::string_view name, const TensorCall& call) {
+IVADO_INLINE void CheckpointReader::add_tensor(std::string_view name, const TensorCall& call) {
   const std::string which = "its tensor " + nn::quoted(name);
   if (!rebuilds_tensor(call))
     throw unknown(which + " is made by " + nn::quoted(call.function.name) + ", which is not known");
@@ -431,8 +432,8 @@ inline void CheckpointReader::add_tensor(std::string_view name, const TensorCall
 }
 
 /// Copies the elements of a view that is not empty and lies within its storage.
-inline void CheckpointReader::copy_elements(const Storage& from, std::int64_t offset, Values strides,
-                                            nn::WeightTensor& to) const {
+IVADO_INLINE void CheckpointReader::copy_elements(const Storage& from, std::int64_t offset, Values strides,
+                                                  nn::WeightTensor& to) const {
   const auto width = nn::stored_width(from.type);
   const auto* base = reinterpret_cast<const std::byte*>(from.bytes.data());
   // The innermost dimensions that are dense are one run; the others are counted through.
@@ -460,13 +461,13 @@ inline void CheckpointReader::copy_elements(const Storage& from, std::int64_t of
 }
 
 /// Remembers the name of an entry that is no weight.
-inline void CheckpointReader::leave_out(std::string_view name) {
+IVADO_INLINE void CheckpointReader::leave_out(std::string_view name) {
   memory_.charge(name.size() + 1 + nn::MemoryLimit::overhead);
   memory_.reserve_one_more(out_.left_out);
   out_.left_out.emplace_back(name);
 }
 
-inline void CheckpointReader::read_root() {
+IVADO_INLINE void CheckpointReader::read_root() {
   const Value root = pickle_->root();
   if (const auto pairs = mapping(root)) {
     const Value nested = lookup(*pairs, "state_dict");
@@ -488,7 +489,7 @@ inline void CheckpointReader::read_root() {
   read_module(root);
 }
 
-inline void CheckpointReader::read_state_dict(Values pairs) {
+IVADO_INLINE void CheckpointReader::read_state_dict(Values pairs) {
   for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) {
     const auto name = pickle_->text(pairs[i]);
     const TensorCall call = tensor_call(pairs[i + 1]);
@@ -503,14 +504,14 @@ inline void CheckpointReader::read_state_dict(Values pairs) {
     throw unknown("its dictionary has no tensor among " + std::to_string(pairs.size() / 2) + " entries");
 }
 
-inline bool CheckpointReader::is_module(Value value) {
+IVADO_INLINE bool CheckpointReader::is_module(Value value) {
   const auto state = attributes(value);
   return state && mapping(lookup(*state, "_parameters")) && mapping(lookup(*state, "_buffers")) &&
          mapping(lookup(*state, "_modules"));
 }
 
 /// Parameters and persistent buffers of a module, then of its children, as `state_dict()` goes.
-inline void CheckpointReader::read_module(Value root) {
+IVADO_INLINE void CheckpointReader::read_module(Value root) {
   struct Level {
     Values children;
     std::size_t next;
@@ -569,7 +570,7 @@ inline void CheckpointReader::read_module(Value root) {
   }
 }
 
-inline void CheckpointReader::refuse_twins() {
+IVADO_INLINE void CheckpointReader::refuse_twins() {
   std::pmr::vector<std::string_view> names(&memory_);
   names.reserve(out_.weights.tensors.size());
   for (const auto& tensor : out_.weights.tensors) names.push_back(tensor.name);
@@ -584,12 +585,12 @@ class PickleWriter {
   PickleWriter() { out_ = "\x80\x02"; }
   /// Operations without arguments.
   void code(std::string_view operations) { out_ += operations; }
-  void text(std::string_view letters) {
+  IVADO_INLINE void text(std::string_view letters) {
     out_ += 'X';
     append_number(out_, static_cast<std::uint32_t>(letters.size()));
     out_ += letters;
   }
-  void integer(std::int64_t value) {
+  IVADO_INLINE void integer(std::int64_t value) {
     if (value >= 0 && value < 0x100) {
       out_ += 'K';
       append_number(out_, static_cast<std::uint8_t>(value));
@@ -601,7 +602,7 @@ class PickleWriter {
       append_number(out_, value);
     }
   }
-  void tuple(std::span<const std::int64_t> values) {
+  IVADO_INLINE void tuple(std::span<const std::int64_t> values) {
     out_ += '(';
     for (const auto value : values) integer(value);
     out_ += 't';
@@ -615,14 +616,14 @@ class PickleWriter {
 
 }  // namespace detail
 
-inline PythonCheckpoint read_python_checkpoint(const std::string& path) {
+IVADO_INLINE PythonCheckpoint read_python_checkpoint(const std::string& path) {
   std::error_code fault;
   const auto size = std::filesystem::file_size(path, fault);
   if (fault) throw data_error("reading the weights " + path, fault.message(), "check the path");
   return detail::CheckpointReader(path, size).read();
 }
 
-inline void write_python_state_dict(const std::string& path, const nn::Weights& weights) {
+IVADO_INLINE void write_python_state_dict(const std::string& path, const nn::Weights& weights) {
   const auto refuse = [&](const nn::WeightTensor& tensor, const std::string& found) {
     return internal_error("writing the weights " + path, "the tensor " + nn::quoted(tensor.name) + found,
                           "give every tensor a name of its own and all of its elements");
@@ -676,7 +677,7 @@ inline void write_python_state_dict(const std::string& path, const nn::Weights& 
   write_file_atomically(path, std::move(zip).finish());
 }
 
-inline nn::Weights read_weights(const std::string& path) {
+IVADO_INLINE nn::Weights read_weights(const std::string& path) {
   const std::string doing = "reading the weights " + path;
   std::error_code fault;
   const auto size = std::filesystem::file_size(path, fault);

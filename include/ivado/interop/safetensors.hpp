@@ -23,6 +23,7 @@
 #include "../config/json.hpp"
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/weights.hpp"
 
 namespace ivado {
@@ -35,7 +36,7 @@ static_assert(std::endian::native == std::endian::little,
 /// Format: github.com/huggingface/safetensors, "Format". The header is padded with blanks so that the numbers begin at
 /// a multiple of 8 bytes.
 /// @throws Error (internal) if the file cannot be written
-inline void write_safetensors(const std::string& path, const nn::Weights& weights) {
+IVADO_INLINE void write_safetensors(const std::string& path, const nn::Weights& weights) {
   Json header = Json::object();
   if (!weights.metadata.empty()) {
     Json said = Json::object();
@@ -73,7 +74,7 @@ inline void write_safetensors(const std::string& path, const nn::Weights& weight
 namespace detail {
 
 /// The element type of its name in safetensors.
-[[nodiscard]] inline std::optional<nn::StoredType> stored_type_of_dtype(std::string_view dtype) noexcept {
+[[nodiscard]] IVADO_INLINE std::optional<nn::StoredType> stored_type_of_dtype(std::string_view dtype) noexcept {
   constexpr std::array<std::pair<std::string_view, nn::StoredType>, 10> known{{
       {"F64", nn::StoredType::float64},
       {"F32", nn::StoredType::float32},
@@ -92,7 +93,7 @@ namespace detail {
 }
 
 /// Length of the longest string, number or word in a JSON text; well-formed or not.
-[[nodiscard]] inline std::size_t longest_token(std::string_view json) noexcept {
+[[nodiscard]] IVADO_INLINE std::size_t longest_token(std::string_view json) noexcept {
   std::size_t longest = 0;
   std::size_t length = 0;
   bool in_string = false;
@@ -129,13 +130,13 @@ class SafetensorsHeader {
   nn::Weights weights;                        ///< tensors without their bytes, and the metadata
   std::pmr::vector<SafetensorsPlace> places;  ///< one a tensor
 
-  [[nodiscard]] Error refuse(const std::string& found) const {
+  [[nodiscard]] IVADO_INLINE Error refuse(const std::string& found) const {
     return data_error(doing_, found, "give a safetensors file that is whole");
   }
   /// The tensor that is read, for messages.
   [[nodiscard]] std::string which() const { return "tensor " + nn::quoted(weights.tensors.back().name); }
 
-  bool start_object(std::size_t) {
+  IVADO_INLINE bool start_object(std::size_t) {
     if (at_ == At::outside)
       at_ = At::root;
     else if (at_ == At::root && is_metadata_)
@@ -146,7 +147,7 @@ class SafetensorsHeader {
       throw misplaced("an object");
     return true;
   }
-  bool key(std::string& name) {
+  IVADO_INLINE bool key(std::string& name) {
     if (at_ == At::root) {
       is_metadata_ = name == "__metadata__";
       if (is_metadata_ && std::exchange(has_metadata_, true)) throw refuse("it has two entries \"__metadata__\"");
@@ -165,7 +166,7 @@ class SafetensorsHeader {
     }
     return true;
   }
-  bool string(std::string& value) {
+  IVADO_INLINE bool string(std::string& value) {
     if (at_ == At::metadata) {
       constexpr std::uint64_t node = sizeof(std::pair<const std::string, std::string>) + 32;  // of a std::map
       memory_->charge(node + 3 * nn::MemoryLimit::overhead + key_.size() + value.size() + 2);
@@ -181,13 +182,13 @@ class SafetensorsHeader {
     places.back().type = *type;
     return true;
   }
-  bool start_array(std::size_t) {
+  IVADO_INLINE bool start_array(std::size_t) {
     if (at_ != At::tensor || field_ == Field::dtype) throw misplaced("a list");
     at_ = At::list;
     offsets_ = 0;
     return true;
   }
-  bool number_unsigned(std::uint64_t number) {
+  IVADO_INLINE bool number_unsigned(std::uint64_t number) {
     if (at_ != At::list) throw misplaced("a number");
     if (field_ == Field::shape) {
       auto& shape = weights.tensors.back().shape;
@@ -201,12 +202,12 @@ class SafetensorsHeader {
     }
     return true;
   }
-  bool end_array() {
+  IVADO_INLINE bool end_array() {
     if (field_ == Field::offsets && offsets_ != 2) throw refuse(which() + " lacks one of its two data_offsets");
     at_ = At::tensor;
     return true;
   }
-  bool end_object() {
+  IVADO_INLINE bool end_object() {
     if (at_ == At::tensor) end_tensor();
     at_ = at_ == At::root ? At::outside : At::root;
     return true;
@@ -225,27 +226,27 @@ class SafetensorsHeader {
   enum class At { outside, root, metadata, tensor, list };
   enum class Field : unsigned { dtype = 1, shape = 2, offsets = 4 };
 
-  [[nodiscard]] Error misplaced(const std::string& found) const {
+  [[nodiscard]] IVADO_INLINE Error misplaced(const std::string& found) const {
     if (at_ == At::outside) return refuse("its header is not a JSON object but " + found);
     if (is_metadata_) return refuse("its metadata are not texts: they have " + found);
     if (at_ == At::root) return refuse(which() + " is not an object but " + found);
     if (field_ == Field::shape) return refuse(which() + " has an impossible shape: it has " + found);
     return refuse(which() + " has " + found + " where its dtype or data_offsets belong");
   }
-  void begin_tensor(const std::string& name) {
+  IVADO_INLINE void begin_tensor(const std::string& name) {
     memory_->reserve_one_more(weights.tensors);
     memory_->charge(name.size() + 1 + nn::MemoryLimit::overhead);
     weights.tensors.emplace_back().name = name;
     places.emplace_back();
     fields_ = 0;
   }
-  void begin_field(Field field) {
+  IVADO_INLINE void begin_field(Field field) {
     const auto bit = static_cast<unsigned>(field);
     if ((fields_ & bit) != 0) throw refuse(which() + " has one of its entries twice");
     fields_ |= bit;
     field_ = field;
   }
-  void end_tensor() {
+  IVADO_INLINE void end_tensor() {
     auto& tensor = weights.tensors.back();
     const auto& place = places.back();
     constexpr unsigned all = 7;
@@ -276,7 +277,7 @@ class SafetensorsHeader {
 };
 
 /// Refuses tensors that have one name, and tensors that do not cover the data one after the other.
-inline void check_safetensors(const SafetensorsHeader& header, std::uint64_t data_size, nn::MemoryLimit& memory) {
+IVADO_INLINE void check_safetensors(const SafetensorsHeader& header, std::uint64_t data_size, nn::MemoryLimit& memory) {
   const auto& tensors = header.weights.tensors;
   std::pmr::vector<std::uint32_t> order(tensors.size(), &memory);
   if (tensors.size() > std::numeric_limits<std::uint32_t>::max()) throw header.refuse("it has too many tensors");
@@ -305,7 +306,7 @@ inline void check_safetensors(const SafetensorsHeader& header, std::uint64_t dat
 
 }  // namespace detail
 
-inline nn::Weights read_safetensors(const std::string& path) {
+IVADO_INLINE nn::Weights read_safetensors(const std::string& path) {
   const std::string doing = "reading the weights " + path;
   const auto refuse = [&](const std::string& found) {
     return data_error(doing, found, "give a safetensors file that is whole");

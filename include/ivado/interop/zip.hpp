@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/weights.hpp"
 
 namespace ivado {
@@ -66,7 +67,7 @@ class ZipArchive {
   /// @param doing    what is being done, for messages: "reading the weights model.pt"
   /// @param memory   what the directory may take
   /// @throws Error (data) if the archive is malformed or a name stands in it twice
-  ZipArchive(std::string_view content, std::string doing, nn::MemoryLimit& memory)
+  IVADO_INLINE ZipArchive(std::string_view content, std::string doing, nn::MemoryLimit& memory)
       : content_(content), doing_(std::move(doing)), entries_(&memory) {
     read_directory();
   }
@@ -76,7 +77,7 @@ class ZipArchive {
 
   /// The only name that ends so and has one folder before that ending: "model/data.pkl" for "/data.pkl".
   /// @throws Error (data) if there is none or more than one
-  [[nodiscard]] std::string_view only_name_with_ending(std::string_view ending) const {
+  [[nodiscard]] IVADO_INLINE std::string_view only_name_with_ending(std::string_view ending) const {
     std::string_view found;
     for (const auto& entry : entries_)
       if (entry.name.ends_with(ending) && entry.name.find('/') == entry.name.size() - ending.size()) {
@@ -89,7 +90,7 @@ class ZipArchive {
 
   /// The content of an entry, once its local header agrees with the directory and its CRC-32 with its bytes.
   /// @throws Error (data) if it is missing, malformed, damaged, compressed or encrypted
-  [[nodiscard]] std::string_view read(std::string_view name) {
+  [[nodiscard]] IVADO_INLINE std::string_view read(std::string_view name) {
     const auto place = find(name);
     if (place == entries_.end()) throw refuse("it has no record " + nn::quoted(name));
     Entry& entry = entries_[static_cast<std::size_t>(place - entries_.cbegin())];
@@ -110,17 +111,18 @@ class ZipArchive {
     bool checked = false;
   };
 
-  [[nodiscard]] Error refuse(const std::string& found) const {
+  [[nodiscard]] IVADO_INLINE Error refuse(const std::string& found) const {
     return data_error(doing_, found, "give a file that is whole, as torch.save writes it");
   }
-  [[nodiscard]] std::pmr::vector<Entry>::const_iterator find(std::string_view name) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::pmr::vector<Entry>::const_iterator find(std::string_view name) const noexcept {
     const auto place =
         std::lower_bound(entries_.begin(), entries_.end(), name,
                          [](const Entry& entry, std::string_view sought) { return entry.name < sought; });
     return place != entries_.end() && place->name == name ? place : entries_.end();
   }
   /// The bytes at a place, if they are there and begin so.
-  [[nodiscard]] std::string_view record(std::uint64_t at, std::uint64_t size, std::string_view signature) const {
+  [[nodiscard]] IVADO_INLINE std::string_view record(std::uint64_t at, std::uint64_t size,
+                                                     std::string_view signature) const {
     if (at > content_.size() || size > content_.size() - at || !content_.substr(at, size).starts_with(signature))
       throw refuse("its zip record at byte " + std::to_string(at) + " is missing or damaged");
     return content_.substr(at, size);
@@ -135,7 +137,7 @@ class ZipArchive {
   std::pmr::vector<Entry> entries_;  ///< by name
 };
 
-inline void ZipArchive::read_directory() {
+IVADO_INLINE void ZipArchive::read_directory() {
   using detail::number_at;
   constexpr std::size_t end_size = 22;
   // The end record stands last, before a comment of at most 65535 bytes.
@@ -203,7 +205,7 @@ inline void ZipArchive::read_directory() {
 }
 
 /// Replaces the sizes that did not fit 32 bits by those of the extra field.
-inline void ZipArchive::read_zip64_sizes(std::string_view extra, Entry& entry, bool has_header) const {
+IVADO_INLINE void ZipArchive::read_zip64_sizes(std::string_view extra, Entry& entry, bool has_header) const {
   if (entry.size != detail::zip_elsewhere && entry.stored != detail::zip_elsewhere &&
       !(has_header && entry.header == detail::zip_elsewhere))
     return;
@@ -226,7 +228,7 @@ inline void ZipArchive::read_zip64_sizes(std::string_view extra, Entry& entry, b
   }
 }
 
-inline void ZipArchive::check(Entry& entry) const {
+IVADO_INLINE void ZipArchive::check(Entry& entry) const {
   using detail::number_at;
   const std::string which = "its record " + nn::quoted(entry.name);
   if ((entry.flags & detail::zip_flag_encrypted) != 0) throw refuse(which + " is encrypted");
@@ -278,7 +280,7 @@ class ZipWriter {
 
   /// Appends an entry. Names have to differ, and the caller sees to that.
   /// @throws Error (internal) if the name is longer than 65535 bytes
-  void add(std::string_view name, std::string_view content) {
+  IVADO_INLINE void add(std::string_view name, std::string_view content) {
     if (name.size() > 0xFFFF)
       throw internal_error("writing a zip archive", "a name of " + std::to_string(name.size()) + " bytes",
                            "use at most 65535");
@@ -318,7 +320,7 @@ class ZipWriter {
   }
 
   /// The archive; the writer is then used up.
-  [[nodiscard]] std::string finish() && {
+  [[nodiscard]] IVADO_INLINE std::string finish() && {
     const std::uint64_t at = out_.size();
     const std::uint64_t size = directory_.size();
     out_ += directory_;
@@ -348,13 +350,14 @@ class ZipWriter {
 
  private:
   /// The zip64 extra field.
-  static void append_wide(std::string& extra, std::initializer_list<std::uint64_t> numbers) {
+  IVADO_INLINE static void append_wide(std::string& extra, std::initializer_list<std::uint64_t> numbers) {
     detail::append_number(extra, detail::zip64_extra);
     detail::append_number(extra, static_cast<std::uint16_t>(8 * numbers.size()));
     for (const auto number : numbers) detail::append_number(extra, number);
   }
   /// What local header and directory have in common, from the version needed to the two sizes.
-  static void append_common(std::string& out, bool needs_zip64, std::uint32_t crc, std::uint64_t size, bool is_wide) {
+  IVADO_INLINE static void append_common(std::string& out, bool needs_zip64, std::uint32_t crc, std::uint64_t size,
+                                         bool is_wide) {
     detail::append_number(out, static_cast<std::uint16_t>(needs_zip64 ? 45 : 10));
     detail::append_number(out, detail::zip_flag_utf8);
     out.append(6, '\0');  // stored; no time
@@ -362,7 +365,7 @@ class ZipWriter {
     for (int twice = 0; twice < 2; ++twice)
       detail::append_number(out, is_wide ? detail::zip_elsewhere : static_cast<std::uint32_t>(size));
   }
-  static void append_common(std::string& out, bool is_wide, std::uint32_t crc, std::uint64_t size) {
+  IVADO_INLINE static void append_common(std::string& out, bool is_wide, std::uint32_t crc, std::uint64_t size) {
     append_common(out, is_wide, crc, size, is_wide);
   }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -58,7 +59,7 @@ class AdapWingLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ or have no such axes
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const auto [p, g] = detail::loss_input(name, prediction, target);
     const auto& [theta, alpha, omega, epsilon, as_ivadomed] = params_;
     const at::Tensor error = (g - p).abs();
@@ -73,7 +74,7 @@ class AdapWingLoss {
 
  private:
   /// 1 + ω at and beside the peaks, 1 elsewhere.
-  [[nodiscard]] at::Tensor weights(const at::Tensor& truth) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor weights(const at::Tensor& truth) const {
     constexpr double peak = 0.2;
     at::Tensor highest;
     if (truth.dim() == 4)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -19,8 +20,8 @@ namespace detail {
 
 /// Mean of the binary cross-entropy over all values, classes weighted. A NaN in the prediction gives NaN.
 /// @throws Error (internal) if the prediction is not in [0, 1]
-[[nodiscard]] inline at::Tensor binary_cross_entropy(std::string_view loss, const LossInput& input,
-                                                     const ClassWeights& class_weights) {
+[[nodiscard]] IVADO_INLINE at::Tensor binary_cross_entropy(std::string_view loss, const LossInput& input,
+                                                           const ClassWeights& class_weights) {
   const auto& [p, g] = input;
   at::Tensor weights;
   if (class_weights) {
@@ -70,7 +71,7 @@ class BinaryCrossEntropyLoss {
 
   [[nodiscard]] const Params& params() const noexcept { return params_; }
   /// @throws Error (usage) if there is not one weight a class
-  void check_classes(std::int64_t classes) const {
+  IVADO_INLINE void check_classes(std::int64_t classes) const {
     (void)detail::relative_weights(name, params_.class_weights, classes, detail::all_classes(classes));
   }
 
@@ -78,7 +79,7 @@ class BinaryCrossEntropyLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ, the prediction is not in [0, 1], or there is not one weight a class
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     return detail::binary_cross_entropy(name, detail::loss_input(name, prediction, target), params_.class_weights);
   }
 

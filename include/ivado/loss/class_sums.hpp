@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 
 namespace ivado::detail {
 
@@ -22,8 +23,8 @@ struct LossInput {
 
 /// Both as float32, or as float64 where the prediction is that.
 /// @throws Error (internal) if they differ in shape
-[[nodiscard]] inline LossInput loss_input(std::string_view loss, const at::Tensor& prediction,
-                                          const at::Tensor& target) {
+[[nodiscard]] IVADO_INLINE LossInput loss_input(std::string_view loss, const at::Tensor& prediction,
+                                                const at::Tensor& target) {
   if (prediction.sizes() != target.sizes())
     throw internal_error("computing " + std::string(loss),
                          text("prediction ", prediction.sizes(), ", target ", target.sizes()),
@@ -33,14 +34,14 @@ struct LossInput {
 }
 
 /// [N, C, spatial…] or [N, C] summed over all but the classes: [C].
-[[nodiscard]] inline at::Tensor sum_per_class(const at::Tensor& values) {
+[[nodiscard]] IVADO_INLINE at::Tensor sum_per_class(const at::Tensor& values) {
   std::vector<std::int64_t> axes{0};
   for (std::int64_t axis = 2; axis < values.dim(); ++axis) axes.push_back(axis);
   return values.sum(axes);
 }
 
 /// Soft Dice of each class, [C], with sums over batch and space: (2 Σ p·g + s) / (Σ p + Σ g + s).
-[[nodiscard]] inline at::Tensor dice_per_class(const LossInput& input, double smooth) {
+[[nodiscard]] IVADO_INLINE at::Tensor dice_per_class(const LossInput& input, double smooth) {
   const auto& [p, g] = input;
   return (2 * sum_per_class(p * g) + smooth) / (sum_per_class(p) + sum_per_class(g) + smooth);
 }
@@ -49,7 +50,7 @@ struct LossInput {
 using ClassWeights = std::optional<std::vector<double>>;
 
 /// @throws Error (usage) if there are weights, and none of them is above 0
-inline void check_class_weights(const ClassWeights& weights, const std::string& path) {
+IVADO_INLINE void check_class_weights(const ClassWeights& weights, const std::string& path) {
   if (weights && !(std::accumulate(weights->begin(), weights->end(), 0.0) > 0))
     throw value_error(join_path(path, "class_weights"), Json(*weights), "a list with a number above 0");
 }
@@ -58,9 +59,9 @@ inline void check_class_weights(const ClassWeights& weights, const std::string& 
 /// @param classes  number of classes of the prediction
 /// @param chosen   the classes whose weights are asked for
 /// @throws Error (usage) if there is not one weight a class, or those of the chosen classes are all 0
-[[nodiscard]] inline std::vector<double> relative_weights(std::string_view loss, const ClassWeights& weights,
-                                                          std::int64_t classes,
-                                                          const std::vector<std::int64_t>& chosen) {
+[[nodiscard]] IVADO_INLINE std::vector<double> relative_weights(std::string_view loss, const ClassWeights& weights,
+                                                                std::int64_t classes,
+                                                                const std::vector<std::int64_t>& chosen) {
   std::vector<double> out(chosen.size(), 1.0);
   if (!weights) return out;
   const std::string doing = "computing " + std::string(loss);
@@ -76,7 +77,7 @@ inline void check_class_weights(const ClassWeights& weights, const std::string& 
 }
 
 /// 0, 1, … classes - 1.
-[[nodiscard]] inline std::vector<std::int64_t> all_classes(std::int64_t classes) {
+[[nodiscard]] IVADO_INLINE std::vector<std::int64_t> all_classes(std::int64_t classes) {
   std::vector<std::int64_t> out(static_cast<std::size_t>(classes));
   std::iota(out.begin(), out.end(), std::int64_t{0});
   return out;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "binary_cross_entropy_loss.hpp"
 #include "class_sums.hpp"
@@ -41,7 +42,7 @@ class DiceCrossEntropyLoss {
           field<"class_weights", &Params::class_weights>(
               "weight of each class in both means, one for each of target_suffix; null: all alike", at_least(0)));
     }
-    void check(const std::string& path) const {
+    IVADO_INLINE void check(const std::string& path) const {
       if (!(weight_dice + weight_ce > 0))
         throw detail::value_error(detail::join_path(path, "weight_ce"), Json(weight_ce),
                                   "a value > 0, for weight_dice is 0");
@@ -57,7 +58,7 @@ class DiceCrossEntropyLoss {
 
   [[nodiscard]] const Params& params() const noexcept { return params_; }
   /// @throws Error (usage) if there is not one weight a class
-  void check_classes(std::int64_t classes) const {
+  IVADO_INLINE void check_classes(std::int64_t classes) const {
     (void)detail::relative_weights(name, params_.class_weights, classes, detail::all_classes(classes));
   }
 
@@ -65,7 +66,7 @@ class DiceCrossEntropyLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ, the prediction is not in [0, 1], or there is not one weight a class
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const detail::LossInput input = detail::loss_input(name, prediction, target);
     const std::int64_t classes = prediction.size(1);
     const at::Tensor dice = detail::dice_per_class(input, params_.smooth);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -44,7 +45,7 @@ class DiceLoss {
   /// @param  target      the same shape, in [0, 1]; soft labels allowed
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const auto [p, g] = detail::loss_input(name, prediction, target);
     return -(2 * (p * g).sum() + params_.smooth) / (p.sum() + g.sum() + params_.smooth);
   }

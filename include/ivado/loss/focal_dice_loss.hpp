@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "concept.hpp"
 #include "dice_loss.hpp"
@@ -40,7 +41,7 @@ class FocalDiceLoss {
   static constexpr TaskSet tasks = Task::segmentation;
 
   FocalDiceLoss() : FocalDiceLoss(Params{}) {}
-  explicit FocalDiceLoss(const Params& params)
+  IVADO_INLINE explicit FocalDiceLoss(const Params& params)
       : params_(params), focal_([&] {
           FocalLoss::Params focal;
           focal.gamma = params.gamma;
@@ -55,7 +56,7 @@ class FocalDiceLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     constexpr double least = 1e-7;
     const at::Tensor focal = focal_(prediction, target).clamp_min(least);
     const at::Tensor dice = (-dice_(prediction, target)).clamp_min(least);

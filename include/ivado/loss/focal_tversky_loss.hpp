@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -54,7 +55,7 @@ class FocalTverskyLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const at::Tensor lack = 1 - detail::tversky_per_class(detail::loss_input(name, prediction, target), params_.alpha,
                                                           params_.beta, params_.smooth);
     if (params_.as_ivadomed) return lack.pow(1 / params_.gamma).mean();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -54,7 +55,7 @@ class GeneralizedDiceLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const auto [p, g] = detail::loss_input(name, prediction, target);
     const at::Tensor both = with_background(p);
     const at::Tensor truth = with_background(g);
@@ -68,7 +69,7 @@ class GeneralizedDiceLoss {
   }
 
  private:
-  [[nodiscard]] at::Tensor with_background(const at::Tensor& classes) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor with_background(const at::Tensor& classes) const {
     if (!params_.include_background) return classes;
     const at::Tensor sum = classes.sum(1, true);
     const at::Tensor background = params_.as_ivadomed ? (sum == 0).to(classes.scalar_type()) : (1 - sum).clamp_min(0);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -41,7 +42,7 @@ class L2loss {
   /// @param  target      the same shape
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const auto [p, g] = detail::loss_input(name, prediction, target);
     const at::Tensor squares = (p - g).square();
     return (params_.as_ivadomed ? squares.sum() : squares.mean()) / 2;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "adap_wing_loss.hpp"
 #include "binary_cross_entropy_loss.hpp"
@@ -56,7 +57,7 @@ class LossCombination {
               "parameters of each loss, null for its defaults; null: defaults for all"),
           field<"weights_list", &Params::weights_list>("weight of each loss; null: 1 for all", at_least(0)));
     }
-    void check(const std::string& path) const {
+    IVADO_INLINE void check(const std::string& path) const {
       if (losses_list.empty())
         throw detail::value_error(detail::join_path(path, "losses_list"), Json::array(), "the name of a loss at least");
       const auto check_size = [&](const char* key, std::size_t size) {
@@ -73,7 +74,7 @@ class LossCombination {
   static constexpr TaskSet tasks = all_tasks;
 
   /// @throws Error (usage) if a loss does not exist or cannot be made of its parameters
-  explicit LossCombination(Params params) : params_(std::move(params)) {
+  IVADO_INLINE explicit LossCombination(Params params) : params_(std::move(params)) {
     const LossPath here;
     params_.check(here.params);
     for (std::size_t i = 0; i < params_.losses_list.size(); ++i) {
@@ -92,7 +93,7 @@ class LossCombination {
   [[nodiscard]] const Params& params() const noexcept { return params_; }
 
   /// The name, and all parameters of all losses, as in `training_parameters.loss`.
-  [[nodiscard]] Json description() const {
+  [[nodiscard]] IVADO_INLINE Json description() const {
     Json names = Json::array();
     Json params = Json::array();
     Json weights = Json::array();
@@ -106,7 +107,7 @@ class LossCombination {
     return {{"name", std::string(name)}, {"losses_list", names}, {"params_list", params}, {"weights_list", weights}};
   }
   /// The tasks that all of its losses are good for.
-  [[nodiscard]] TaskSet chosen_tasks() const {
+  [[nodiscard]] IVADO_INLINE TaskSet chosen_tasks() const {
     TaskSet common;
     for (const Task task : {Task::segmentation, Task::classification, Task::keypoints}) {
       bool all = true;
@@ -116,7 +117,7 @@ class LossCombination {
     return common;
   }
   /// @throws Error (usage) if one of its losses cannot be computed of so many classes
-  void check_classes(std::int64_t classes) const {
+  IVADO_INLINE void check_classes(std::int64_t classes) const {
     for (const auto& loss : losses_) loss.check_classes(classes);
   }
 
@@ -124,7 +125,7 @@ class LossCombination {
   /// @param  target      the same shape
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       what its losses throw
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     at::Tensor sum = weight(0) * losses_[0](prediction, target);
     for (std::size_t i = 1; i < losses_.size(); ++i) sum = sum + weight(i) * losses_[i](prediction, target);
     return sum;

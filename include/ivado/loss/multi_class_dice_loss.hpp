@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -38,7 +39,7 @@ class MultiClassDiceLoss {
           field<"class_weights", &Params::class_weights>(
               "weight of each class in the mean, one for each of target_suffix; null: all alike", at_least(0)));
     }
-    void check(const std::string& path) const {
+    IVADO_INLINE void check(const std::string& path) const {
       if (classes_of_interest && classes_of_interest->empty())
         throw detail::value_error(detail::join_path(path, "classes_of_interest"), Json::array(),
                                   "null, or a list of at least one class");
@@ -54,7 +55,7 @@ class MultiClassDiceLoss {
 
   [[nodiscard]] const Params& params() const noexcept { return params_; }
   /// @throws Error (usage) if a class is named that does not exist, or there is not one weight a class
-  void check_classes(std::int64_t classes) const {
+  IVADO_INLINE void check_classes(std::int64_t classes) const {
     (void)detail::relative_weights(name, params_.class_weights, classes, chosen_classes(classes));
   }
 
@@ -63,7 +64,7 @@ class MultiClassDiceLoss {
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ, or a class is named that does not exist, or there is not one weight a
   ///                     class
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     const detail::LossInput input = detail::loss_input(name, prediction, target);
     const std::int64_t classes = prediction.size(1);
     const auto chosen = chosen_classes(classes);
@@ -76,7 +77,7 @@ class MultiClassDiceLoss {
  private:
   /// The classes that count.
   /// @throws Error (usage) if one of them does not exist
-  [[nodiscard]] std::vector<std::int64_t> chosen_classes(std::int64_t classes) const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::int64_t> chosen_classes(std::int64_t classes) const {
     auto chosen = params_.classes_of_interest.value_or(detail::all_classes(classes));
     for (const std::int64_t c : chosen)
       if (c < 0 || c >= classes)

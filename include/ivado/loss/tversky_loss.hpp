@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../task.hpp"
 #include "class_sums.hpp"
 #include "concept.hpp"
@@ -14,7 +15,8 @@ namespace ivado {
 
 namespace detail {
 /// The Tversky index of each class, [C], with sums over batch and space.
-[[nodiscard]] inline at::Tensor tversky_per_class(const LossInput& input, double alpha, double beta, double smooth) {
+[[nodiscard]] IVADO_INLINE at::Tensor tversky_per_class(const LossInput& input, double alpha, double beta,
+                                                        double smooth) {
   const auto& [p, g] = input;
   const at::Tensor common = sum_per_class(p * g) + smooth;
   return common / (common + alpha * sum_per_class(p * (1 - g)) + beta * sum_per_class((1 - p) * g));
@@ -54,7 +56,7 @@ class TverskyLoss {
   /// @param  target      the same shape, in [0, 1]
   /// @return             scalar, float32 even where the input is bf16 (float64 where it is that)
   /// @throws Error       if the shapes differ
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor operator()(const at::Tensor& prediction, const at::Tensor& target) const {
     return -detail::tversky_per_class(detail::loss_input(name, prediction, target), params_.alpha, params_.beta,
                                       params_.smooth)
                 .mean();

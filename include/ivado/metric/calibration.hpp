@@ -10,6 +10,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "foreground_box.hpp"
 #include "overlap.hpp"
 
@@ -22,11 +23,11 @@ struct CalibrationBin {
   double confidence_sum = 0;  ///< Σ max(p, 1 - p)
 
   /// Mean confidence; NaN without a voxel.
-  [[nodiscard]] double confidence() const noexcept {
+  [[nodiscard]] IVADO_INLINE double confidence() const noexcept {
     return voxels == 0 ? undefined_score : confidence_sum / static_cast<double>(voxels);
   }
   /// Part of the voxels that are right; NaN without a voxel.
-  [[nodiscard]] double accuracy() const noexcept {
+  [[nodiscard]] IVADO_INLINE double accuracy() const noexcept {
     return voxels == 0 ? undefined_score : static_cast<double>(right) / static_cast<double>(voxels);
   }
   /// |accuracy - confidence|; 0 without a voxel.
@@ -38,12 +39,12 @@ struct CalibrationBin {
 class Calibration {
  public:
   /// @throws Error (usage) if there is no bin
-  explicit Calibration(int bins = 15) {
+  IVADO_INLINE explicit Calibration(int bins = 15) {
     if (bins < 1) throw usage_error("computing the calibration", std::to_string(bins) + " bins", "give at least one");
     bins_.resize(static_cast<std::size_t>(bins));
   }
   /// Adds one voxel. @param probability, truth  in [0, 1]
-  void add(double probability, double truth) noexcept {
+  IVADO_INLINE void add(double probability, double truth) noexcept {
     const bool positive = probability >= 0.5;
     const double confidence = positive ? probability : 1 - probability;
     const auto place = static_cast<std::int64_t>(std::ceil(confidence * static_cast<double>(bins_.size()))) - 1;
@@ -56,20 +57,20 @@ class Calibration {
   /// The bins, the least confident first.
   [[nodiscard]] const std::vector<CalibrationBin>& bins() const noexcept { return bins_; }
   /// Number of voxels in all bins.
-  [[nodiscard]] std::int64_t voxels() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::int64_t voxels() const noexcept {
     std::int64_t sum = 0;
     for (const auto& bin : bins_) sum += bin.voxels;
     return sum;
   }
   /// Expected calibration error (ECE) = Σ over the bins of (part of the voxels) |accuracy - confidence|, in [0, 1]; NaN
   /// without a voxel. Guo et al. 2017, arXiv:1706.04599.
-  [[nodiscard]] double expected_error() const noexcept {
+  [[nodiscard]] IVADO_INLINE double expected_error() const noexcept {
     double sum = 0;
     for (const auto& bin : bins_) sum += bin.gap() * static_cast<double>(bin.voxels);
     return voxels() == 0 ? undefined_score : sum / static_cast<double>(voxels());
   }
   /// Maximum calibration error (MCE): the largest |accuracy - confidence| of a bin; NaN without a voxel.
-  [[nodiscard]] double maximum_error() const noexcept {
+  [[nodiscard]] IVADO_INLINE double maximum_error() const noexcept {
     double largest = 0;
     for (const auto& bin : bins_) largest = std::max(largest, bin.gap());
     return voxels() == 0 ? undefined_score : largest;
@@ -85,8 +86,8 @@ class Calibration {
 /// @param probability  [i, j, k] in [0, 1]; not binarised
 /// @param truth        the same shape, in [0, 1]
 /// @throws Error (data) if the shapes differ; Error (internal) if they have not 3 axes
-[[nodiscard]] inline Calibration calibration(ArrayView<const float> probability, ArrayView<const float> truth,
-                                             int bins = 15) {
+[[nodiscard]] IVADO_INLINE Calibration calibration(ArrayView<const float> probability, ArrayView<const float> truth,
+                                                   int bins = 15) {
   detail::require_same_shape("the calibration", probability.shape(), truth.shape());
   Calibration out(bins);
   const VoxelBox box = foreground_box(probability, truth, [](float value) { return value >= 0.5F; });

@@ -15,6 +15,7 @@
 
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "evaluation.hpp"
 #include "overlap.hpp"
 
@@ -53,7 +54,7 @@ struct ClassificationSummary {
 /// @return NaN where there is no positive or no negative sample
 /// @throws Error (data) if the sizes differ or a probability is NaN
 /// @complexity n log n
-[[nodiscard]] inline double roc_auc(std::span<const float> probability, std::span<const float> truth) {
+[[nodiscard]] IVADO_INLINE double roc_auc(std::span<const float> probability, std::span<const float> truth) {
   if (probability.size() != truth.size())
     throw data_error("computing the area under the ROC",
                      detail::text(probability.size(), " probabilities, ", truth.size(), " truths"),
@@ -89,7 +90,7 @@ namespace detail {
 
 /// @throws Error (data) if a record has no class, not as many as the first, or a value outside [0, 1]; or a truth that is
 ///         not asked for, or none where it is
-inline void require_records(const std::vector<ClassificationRecord>& records, bool with_truth = true) {
+IVADO_INLINE void require_records(const std::vector<ClassificationRecord>& records, bool with_truth = true) {
   for (const auto& record : records) {
     const std::string doing = "evaluating the classification of " + record.id;
     const std::size_t classes = records.front().probability.size();
@@ -108,7 +109,7 @@ inline void require_records(const std::vector<ClassificationRecord>& records, bo
 }
 
 /// The shortest text that reads back as the same float.
-[[nodiscard]] inline std::string csv_float(float value) {
+[[nodiscard]] IVADO_INLINE std::string csv_float(float value) {
   std::array<char, 32> buffer{};
   return {buffer.data(), std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr};
 }
@@ -118,7 +119,7 @@ inline void require_records(const std::vector<ClassificationRecord>& records, bo
 /// -g ln p - (1 - g) ln (1 - p), with p moved into [ε, 1 - ε] for ε = 2^-23, the spacing of floats at 1, so that one
 /// sure and wrong answer does not make the mean infinite: at most 15.94. (scikit-learn 1.3 and later, `log_loss`, moves
 /// probabilities by the ε of their type as well.)
-[[nodiscard]] inline double log_loss(float probability, float truth) noexcept {
+[[nodiscard]] IVADO_INLINE double log_loss(float probability, float truth) noexcept {
   constexpr double epsilon = std::numeric_limits<float>::epsilon();
   const double p = std::clamp(static_cast<double>(probability), epsilon, 1 - epsilon);
   const double g = truth;
@@ -129,7 +130,8 @@ inline void require_records(const std::vector<ClassificationRecord>& records, bo
 /// that the last, smaller batch counts for more: known-problems B6.13.)
 /// @return NaN for all scores where there is no record
 /// @throws Error (data) if records differ in their number of classes, or a value is not in [0, 1]
-[[nodiscard]] inline ClassificationSummary classification_summary(const std::vector<ClassificationRecord>& records) {
+[[nodiscard]] IVADO_INLINE ClassificationSummary
+classification_summary(const std::vector<ClassificationRecord>& records) {
   detail::require_records(records);
   ClassificationSummary out;
   out.samples = static_cast<std::int64_t>(records.size());
@@ -176,7 +178,7 @@ inline void require_records(const std::vector<ClassificationRecord>& records, bo
 /// The records in their order as the text of a CSV file: id, then probability_class<k> and truth_class<k> of each
 /// class; the latter only where the truth is known, as it is not of images that are segmented.
 /// @throws Error (data) as `classification_summary`, but that no record may have a truth
-[[nodiscard]] inline std::string classification_csv(const std::vector<ClassificationRecord>& records) {
+[[nodiscard]] IVADO_INLINE std::string classification_csv(const std::vector<ClassificationRecord>& records) {
   const bool has_truth = !records.empty() && !records.front().truth.empty();
   detail::require_records(records, has_truth);
   std::string out = "id";
@@ -196,7 +198,7 @@ inline void require_records(const std::vector<ClassificationRecord>& records, bo
 
 /// The scores as the text of a CSV file: a row a class, and with several classes a last one, "mean", of their means. What is
 /// not defined is an empty field.
-[[nodiscard]] inline std::string classification_scores_csv(const ClassificationSummary& summary) {
+[[nodiscard]] IVADO_INLINE std::string classification_scores_csv(const ClassificationSummary& summary) {
   std::string out = "class,samples,positives,log_loss,accuracy,balanced_accuracy,sensitivity,specificity,auc\n";
   const auto add = [&](const std::string& name, const std::string& positives, const ClassificationScores& scores) {
     out += name + "," + std::to_string(summary.samples) + "," + positives;
@@ -214,7 +216,7 @@ inline void require_records(const std::vector<ClassificationRecord>& records, bo
 /// Writes `classification_csv(records)`, by custom results_eval/classification.csv. (ivadomed fails to write a file for
 /// classifiers.) The file is there whole or not at all.
 /// @throws Error (data) as `classification_summary`; (internal) if it cannot be written
-inline void write_classification_csv(const std::string& path, const std::vector<ClassificationRecord>& records) {
+IVADO_INLINE void write_classification_csv(const std::string& path, const std::vector<ClassificationRecord>& records) {
   write_file_atomically(path, classification_csv(records));
 }
 

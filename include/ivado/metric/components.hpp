@@ -12,6 +12,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -32,12 +33,12 @@ class Neighbourhood {
   };
 
   /// The neighbourhood of a connectivity in `rank` dimensions (1 to 6).
-  [[nodiscard]] static Neighbourhood of(int rank, Connectivity connectivity) {
+  [[nodiscard]] IVADO_INLINE static Neighbourhood of(int rank, Connectivity connectivity) {
     const int most = static_cast<int>(connectivity);
     return {rank, 1, [most](int differing) { return differing > most ? -1 : differing < most ? 1 : 0; }};
   }
   /// All voxels at most `reach` away along every axis; a reach of 1 is 8 neighbours in 2-D, 26 in 3-D.
-  [[nodiscard]] static Neighbourhood box(int rank, std::int32_t reach) {
+  [[nodiscard]] IVADO_INLINE static Neighbourhood box(int rank, std::int32_t reach) {
     return {rank, reach, [reach](int) { return reach; }};
   }
   [[nodiscard]] const std::vector<Row>& rows() const noexcept { return rows_; }
@@ -131,13 +132,13 @@ class Components {
   /// Number of voxels of component `label` (1 …).
   [[nodiscard]] std::int64_t size_of(std::int32_t label) const { return sizes_[static_cast<std::size_t>(label - 1)]; }
   /// The label of the largest component, the first one of several; 0 where there is none.
-  [[nodiscard]] std::int32_t largest() const {
+  [[nodiscard]] IVADO_INLINE std::int32_t largest() const {
     return sizes_.empty()
                ? 0
                : static_cast<std::int32_t>(std::max_element(sizes_.begin(), sizes_.end()) - sizes_.begin()) + 1;
   }
   /// The smallest box around each component; that of label l is at l - 1.
-  [[nodiscard]] std::vector<ComponentBox> boxes() const {
+  [[nodiscard]] IVADO_INLINE std::vector<ComponentBox> boxes() const {
     std::vector<ComponentBox> out(sizes_.size());
     if (runs_.empty()) return out;
     const auto last = static_cast<std::size_t>(shape_.rank() - 1);
@@ -156,7 +157,7 @@ class Components {
     return out;
   }
   /// The label of each voxel, 0 in the background.
-  [[nodiscard]] Array<std::int32_t> labels() const {
+  [[nodiscard]] IVADO_INLINE Array<std::int32_t> labels() const {
     auto out = zeros<std::int32_t>(shape_);
     for_each_run(out.view(), [](std::int32_t label, std::int32_t* run, std::int64_t, std::int64_t length) {
       std::fill_n(run, length, label);
@@ -183,7 +184,7 @@ class Components {
   /// For each component (that of label l at l - 1): 1 if a voxel of it is less than `reach` away from the outside of
   /// the array; with a reach of 1, if it lies at the border.
   /// @param skip_single  axes of one voxel have no outside (unless all are such): an image of one slice is 2-D
-  [[nodiscard]] std::vector<char> touching_outside(std::int32_t reach, bool skip_single) const {
+  [[nodiscard]] IVADO_INLINE std::vector<char> touching_outside(std::int32_t reach, bool skip_single) const {
     std::vector<char> touching(sizes_.size(), 0);
     if (runs_.empty()) return touching;
     const int last = shape_.rank() - 1;
@@ -212,7 +213,7 @@ class Components {
   };
 
   /// The index of the row after `index`, along the axes but the last.
-  void next_row(std::array<std::int64_t, Shape::max_rank>& index) const {
+  IVADO_INLINE void next_row(std::array<std::int64_t, Shape::max_rank>& index) const {
     for (int a = shape_.rank() - 2; a >= 0; --a) {
       auto& i = index[static_cast<std::size_t>(a)];
       if (++i < shape_[a]) return;
@@ -232,7 +233,7 @@ class Components {
   }
 
   /// Joins the runs that touch, then numbers the components.
-  void connect(const Neighbourhood& neighbourhood) {
+  IVADO_INLINE void connect(const Neighbourhood& neighbourhood) {
     std::vector<std::int32_t> parent(runs_.size());
     for (std::size_t r = 0; r < parent.size(); ++r) parent[r] = static_cast<std::int32_t>(r);
     const auto root = [&parent](std::int32_t r) {

@@ -12,6 +12,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -24,7 +25,7 @@ class ParabolaEnvelope {
   explicit ParabolaEnvelope(std::size_t longest) : parabolas_(longest) {}
 
   /// Replaces the line by its envelope.
-  void operator()(std::span<float> line, double spacing) {
+  IVADO_INLINE void operator()(std::span<float> line, double spacing) {
     const double steepness = spacing * spacing;
     std::size_t count = 0;
     for (std::size_t i = 0; i < line.size(); ++i) {
@@ -62,7 +63,7 @@ class ParabolaEnvelope {
 };
 
 /// Squared distances along a line of zeros (seeds) and infinities.
-inline void sweep_line(std::span<float> line, double spacing) {
+IVADO_INLINE void sweep_line(std::span<float> line, double spacing) {
   const auto square = [spacing](double steps) { return static_cast<float>(steps * spacing * steps * spacing); };
   double steps = std::numeric_limits<double>::infinity();
   for (float& value : line) {
@@ -86,8 +87,8 @@ inline void sweep_line(std::span<float> line, double spacing) {
 /// @param spacing_mm  of each axis, above 0
 /// @throws Error (internal) if there is not one spacing an axis
 /// @complexity linear in the number of elements
-[[nodiscard]] inline Array<float> squared_distances(ArrayView<const std::uint8_t> seeds,
-                                                    std::span<const double> spacing_mm) {
+[[nodiscard]] IVADO_INLINE Array<float> squared_distances(ArrayView<const std::uint8_t> seeds,
+                                                          std::span<const double> spacing_mm) {
   const Shape& shape = seeds.shape();
   if (static_cast<std::size_t>(shape.rank()) != spacing_mm.size())
     throw internal_error("computing distances",

@@ -17,6 +17,7 @@
 #include "../data/array.hpp"
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../postprocess/concept.hpp"
 #include "calibration.hpp"
 #include "foreground_box.hpp"
@@ -84,7 +85,7 @@ struct ClassEvaluation {
             expected_calibration_error};
   }
   /// The value of a column, without "_class<n>": "dice", "ltpr_21-100vox"; NaN where there is no such column.
-  [[nodiscard]] double value(std::string_view column) const {
+  [[nodiscard]] IVADO_INLINE double value(std::string_view column) const {
     const auto all = values();
     for (std::size_t i = 0; i < all.size(); ++i)
       if (evaluation_columns[i] == column) return all[i];
@@ -108,7 +109,7 @@ struct EvaluationRow {
 namespace detail {
 
 /// @throws Error (data) if the shapes differ or are not [class, i, j, k]
-inline void require_volumes(const std::string& image_id, const Shape& prediction, const Shape& truth) {
+IVADO_INLINE void require_volumes(const std::string& image_id, const Shape& prediction, const Shape& truth) {
   if (prediction == truth && prediction.rank() == 4) return;
   throw data_error("evaluating " + (image_id.empty() ? std::string("a prediction") : image_id),
                    "the prediction has shape " + prediction.text() + " and the truth " + truth.text() +
@@ -116,20 +117,20 @@ inline void require_volumes(const std::string& image_id, const Shape& prediction
                    "the truth must lie on the grid of the image, with one array a class");
 }
 
-[[nodiscard]] inline double voxel_volume(const Prediction& prediction) {
+[[nodiscard]] IVADO_INLINE double voxel_volume(const Prediction& prediction) {
   return prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2];
 }
 
 /// The box around every object of one class.
-[[nodiscard]] inline VoxelBox object_box(ArrayView<const float> prediction, ArrayView<const float> truth,
-                                         const EvaluationParameters& params) {
+[[nodiscard]] IVADO_INLINE VoxelBox object_box(ArrayView<const float> prediction, ArrayView<const float> truth,
+                                               const EvaluationParameters& params) {
   return params.as_ivadomed ? foreground_box(prediction, truth, [](float value) { return value != 0; })
                             : foreground_box(prediction, truth, [](float value) { return value >= 0.5F; });
 }
 
-[[nodiscard]] inline ObjectMatch match_objects(ArrayView<const float> prediction, ArrayView<const float> truth,
-                                               const VoxelBox& box, double voxel_mm3,
-                                               const EvaluationParameters& params) {
+[[nodiscard]] IVADO_INLINE ObjectMatch match_objects(ArrayView<const float> prediction, ArrayView<const float> truth,
+                                                     const VoxelBox& box, double voxel_mm3,
+                                                     const EvaluationParameters& params) {
   return {box.of(prediction), box.of(truth), truth.size(), voxel_mm3, params};
 }
 
@@ -151,9 +152,9 @@ inline void require_volumes(const std::string& image_id, const Shape& prediction
 /// @param image_id    of the row
 /// @param surface_tolerance_mm  of the surface Dice, 0 or more
 /// @throws Error (data) if the shapes differ; Error (usage) for impossible ranges of sizes
-[[nodiscard]] inline EvaluationRow evaluate(const Prediction& prediction, ArrayView<const float> truth,
-                                            const EvaluationParameters& params = {}, std::string image_id = {},
-                                            double surface_tolerance_mm = default_surface_tolerance_mm) {
+[[nodiscard]] IVADO_INLINE EvaluationRow evaluate(const Prediction& prediction, ArrayView<const float> truth,
+                                                  const EvaluationParameters& params = {}, std::string image_id = {},
+                                                  double surface_tolerance_mm = default_surface_tolerance_mm) {
   const Shape& shape = prediction.voxels.shape();
   detail::require_volumes(image_id, shape, truth.shape());
   const double voxel_mm3 = detail::voxel_volume(prediction);
@@ -213,8 +214,8 @@ inline void require_volumes(const std::string& image_id, const Shape& prediction
 /// prediction is always on top.
 /// @return [class, i, j, k]
 /// @throws Error (data) if the shapes differ
-[[nodiscard]] inline Array<std::uint8_t> paint_objects(const Prediction& prediction, ArrayView<const float> truth,
-                                                       const EvaluationParameters& params = {}) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> paint_objects(const Prediction& prediction, ArrayView<const float> truth,
+                                                             const EvaluationParameters& params = {}) {
   const Shape& shape = prediction.voxels.shape();
   detail::require_volumes({}, shape, truth.shape());
   Array<std::uint8_t> out = zeros<std::uint8_t>(shape);
@@ -230,7 +231,7 @@ inline void require_volumes(const std::string& image_id, const Shape& prediction
 namespace detail {
 
 /// The shortest text that reads back as the same number, as pandas writes it: "12.0", "0.1"; empty for NaN.
-[[nodiscard]] inline std::string csv_number(double value) {
+[[nodiscard]] IVADO_INLINE std::string csv_number(double value) {
   if (std::isnan(value)) return {};
   std::array<char, 32> buffer{};
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
@@ -240,7 +241,7 @@ namespace detail {
 }
 
 /// A field of a CSV file, in quotes where it needs them (RFC 4180).
-[[nodiscard]] inline std::string csv_text(const std::string& text) {
+[[nodiscard]] IVADO_INLINE std::string csv_text(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
@@ -259,14 +260,14 @@ struct EvaluationColumn {
   /// True for numbers of objects.
   [[nodiscard]] bool is_count() const { return metric.starts_with("n_"); }
   /// Its value in a row; NaN where it is not defined, or the row has no such class or range of sizes.
-  [[nodiscard]] double of(const EvaluationRow& row) const {
+  [[nodiscard]] IVADO_INLINE double of(const EvaluationRow& row) const {
     return class_index < row.classes.size() ? row.classes[class_index].value(metric) : undefined_score;
   }
 };
 
 /// The columns of the rows: of class 0, class 1, …; of each `evaluation_columns`, then ltpr, n and lfdr of each range
 /// of sizes, in the order in which the rows have them.
-[[nodiscard]] inline std::vector<EvaluationColumn> columns_of(const std::vector<EvaluationRow>& rows) {
+[[nodiscard]] IVADO_INLINE std::vector<EvaluationColumn> columns_of(const std::vector<EvaluationRow>& rows) {
   std::size_t classes = 0;
   for (const auto& row : rows) classes = std::max(classes, row.classes.size());
   std::vector<EvaluationColumn> out;
@@ -290,7 +291,7 @@ struct EvaluationColumn {
 ///
 /// ivadomed's n of a range lacks the class, so that the last class overwrites the others; here it is
 /// "n_0-20vox_class0".
-[[nodiscard]] inline std::string evaluation_csv(const std::vector<EvaluationRow>& rows) {
+[[nodiscard]] IVADO_INLINE std::string evaluation_csv(const std::vector<EvaluationRow>& rows) {
   const std::vector<EvaluationColumn> columns = columns_of(rows);
   std::string out = "image_id";
   for (const auto& column : columns) out += "," + column.name();
@@ -310,7 +311,7 @@ struct EvaluationColumn {
 /// Writes the rows in their order to a CSV file, by ivadomed's name results_eval/evaluation_3Dmetrics.csv. The file is
 /// there whole or not at all.
 /// @throws Error (internal) if it cannot be written
-inline void write_evaluation_csv(const std::string& path, const std::vector<EvaluationRow>& rows) {
+IVADO_INLINE void write_evaluation_csv(const std::string& path, const std::vector<EvaluationRow>& rows) {
   write_file_atomically(path, evaluation_csv(rows));
 }
 
@@ -325,7 +326,7 @@ struct ColumnSummary {
 namespace detail {
 
 /// Mean and standard deviation of the finite ones of some values.
-[[nodiscard]] inline ColumnSummary mean_and_spread(std::string column, const std::vector<double>& values) {
+[[nodiscard]] IVADO_INLINE ColumnSummary mean_and_spread(std::string column, const std::vector<double>& values) {
   ColumnSummary out{std::move(column)};
   double sum = 0;
   for (const double value : values) {
@@ -345,7 +346,7 @@ namespace detail {
 }  // namespace detail
 
 /// Mean and spread of each column over the images where it is a finite number, in the order of the file.
-[[nodiscard]] inline std::vector<ColumnSummary> summarize(const std::vector<EvaluationRow>& rows) {
+[[nodiscard]] IVADO_INLINE std::vector<ColumnSummary> summarize(const std::vector<EvaluationRow>& rows) {
   std::vector<ColumnSummary> out;
   for (const auto& column : columns_of(rows)) {
     std::vector<double> values;

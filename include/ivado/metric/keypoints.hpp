@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../postprocess/keypoints.hpp"
 #include "overlap.hpp"
 
@@ -31,7 +32,7 @@ struct KeypointScore {
   std::vector<KeypointMatch> matches;  ///< the nearest pair first
 
   /// Counts the points of another image as well. The numbers in `matches` then no longer tell the points.
-  void add(const KeypointScore& other) {
+  IVADO_INLINE void add(const KeypointScore& other) {
     truth += other.truth;
     predicted += other.predicted;
     matches.insert(matches.end(), other.matches.begin(), other.matches.end());
@@ -44,13 +45,13 @@ struct KeypointScore {
   [[nodiscard]] std::int64_t false_points() const noexcept { return predicted - matched(); }
   [[nodiscard]] std::int64_t matched() const noexcept { return static_cast<std::int64_t>(matches.size()); }
   /// Mean distance of the matched pairs, mm; NaN where there is none.
-  [[nodiscard]] double mean_error_mm() const noexcept {
+  [[nodiscard]] IVADO_INLINE double mean_error_mm() const noexcept {
     double sum = 0;
     for (const auto& match : matches) sum += match.distance_mm;
     return matches.empty() ? undefined_score : sum / static_cast<double>(matches.size());
   }
   /// Median distance of the matched pairs, mm; NaN where there is none.
-  [[nodiscard]] double median_error_mm() const noexcept {
+  [[nodiscard]] IVADO_INLINE double median_error_mm() const noexcept {
     const std::size_t n = matches.size();
     if (n == 0) return undefined_score;
     return 0.5 * (matches[(n - 1) / 2].distance_mm + matches[n / 2].distance_mm);
@@ -65,8 +66,8 @@ struct KeypointScore {
 /// Classes are not looked at: see `score_keypoints_by_class`.
 /// @param max_distance_mm  above 0; in the world, so points of grids that differ can be compared
 /// @throws Error (usage) if the distance is not above 0
-[[nodiscard]] inline KeypointScore score_keypoints(std::span<const Keypoint> predicted, std::span<const Keypoint> truth,
-                                                   double max_distance_mm) {
+[[nodiscard]] IVADO_INLINE KeypointScore score_keypoints(std::span<const Keypoint> predicted,
+                                                         std::span<const Keypoint> truth, double max_distance_mm) {
   if (!(max_distance_mm > 0))
     throw usage_error("matching keypoints", detail::text("the largest distance is ", max_distance_mm, " mm"),
                       "give one above 0");
@@ -95,9 +96,8 @@ struct KeypointScore {
 
 /// `score_keypoints` of each class that has a true or a predicted point. The numbers in `matches` count the points of
 /// the class alone, in their order.
-[[nodiscard]] inline std::map<std::int64_t, KeypointScore> score_keypoints_by_class(std::span<const Keypoint> predicted,
-                                                                                    std::span<const Keypoint> truth,
-                                                                                    double max_distance_mm) {
+[[nodiscard]] IVADO_INLINE std::map<std::int64_t, KeypointScore> score_keypoints_by_class(
+    std::span<const Keypoint> predicted, std::span<const Keypoint> truth, double max_distance_mm) {
   std::map<std::int64_t, std::pair<std::vector<Keypoint>, std::vector<Keypoint>>> by_class;
   for (const auto& point : predicted) by_class[point.class_index].first.push_back(point);
   for (const auto& point : truth) by_class[point.class_index].second.push_back(point);

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "../inline.hpp"
 #include "overlap.hpp"
 
 namespace ivado {
@@ -100,7 +101,7 @@ struct IntersectionOverUnion : detail::OfCounts<IntersectionOverUnion> {
   double err_value;
   explicit constexpr IntersectionOverUnion(double value_if_undefined = 0) : err_value(value_if_undefined) {}
   using detail::OfCounts<IntersectionOverUnion>::operator();
-  [[nodiscard]] double operator()(const SoftCounts& counts) const noexcept {
+  [[nodiscard]] IVADO_INLINE double operator()(const SoftCounts& counts) const noexcept {
     return intersection_over_union(counts, err_value);
   }
 };

@@ -15,6 +15,7 @@
 #include "../config/sections.hpp"
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "components.hpp"
 #include "overlap.hpp"
 
@@ -26,7 +27,7 @@ struct SizeRange {
   double most_voxels = std::numeric_limits<double>::infinity();  ///< the largest size, included
   std::string suffix;                                            ///< of the columns, such as "_21-100vox"
 
-  [[nodiscard]] bool contains(std::int64_t voxels) const noexcept {
+  [[nodiscard]] IVADO_INLINE bool contains(std::int64_t voxels) const noexcept {
     const auto size = static_cast<double>(voxels);
     return least_voxels <= size && size <= most_voxels;
   }
@@ -35,14 +36,14 @@ struct SizeRange {
 namespace detail {
 
 /// The shortest text of a number, without an exponent: "20", "0.5".
-[[nodiscard]] inline std::string short_number(double value) {
+[[nodiscard]] IVADO_INLINE std::string short_number(double value) {
   std::array<char, 400> buffer{};  // a double has up to 309 digits before its point
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed).ptr;
   return {buffer.data(), end};
 }
 
 /// As NumPy prints the number of a range: "20.0", "INF".
-[[nodiscard]] inline std::string numpy_number(double value) {
+[[nodiscard]] IVADO_INLINE std::string numpy_number(double value) {
   const std::string digits = short_number(value);
   return digits.find_first_not_of("-0123456789") == std::string::npos ? digits + ".0" : digits;
 }
@@ -59,8 +60,8 @@ namespace detail {
 /// two ranges belong to none, and names the columns by the voxels, so that they differ from image to image.
 /// @param as_ivadomed  do so, for comparison
 /// @throws Error (usage) if the bounds do not rise, one is below 0, or the unit is neither vox nor mm3
-[[nodiscard]] inline std::vector<SizeRange> size_ranges(const TargetSize& target, double voxel_mm3,
-                                                        bool as_ivadomed = false) {
+[[nodiscard]] IVADO_INLINE std::vector<SizeRange> size_ranges(const TargetSize& target, double voxel_mm3,
+                                                              bool as_ivadomed = false) {
   const std::vector<double>& bounds = target.thr.values;
   if (bounds.empty()) return {};
   const std::string doing = "reading evaluation_parameters.target_size";
@@ -109,11 +110,11 @@ struct ObjectCounts {
   std::int64_t wrong = 0;       ///< of them those that lie on no object of the truth
 
   /// Found objects of the truth / all of them (ltpr); NaN where there is none.
-  [[nodiscard]] double true_positive_rate() const noexcept {
+  [[nodiscard]] IVADO_INLINE double true_positive_rate() const noexcept {
     return truth == 0 ? undefined_score : static_cast<double>(found) / static_cast<double>(truth);
   }
   /// False objects / (false ones and found ones of the truth) (lfdr); NaN where there is none.
-  [[nodiscard]] double false_discovery_rate() const noexcept {
+  [[nodiscard]] IVADO_INLINE double false_discovery_rate() const noexcept {
     return found + wrong == 0 ? undefined_score : static_cast<double>(wrong) / static_cast<double>(found + wrong);
   }
 };
@@ -142,8 +143,8 @@ class ObjectMatch {
   /// @param truth         the same shape
   /// @param image_voxels  number of voxels of the whole image
   /// @throws Error (data) if the shapes differ
-  ObjectMatch(ArrayView<const float> prediction, ArrayView<const float> truth, std::int64_t image_voxels,
-              double voxel_mm3, const EvaluationParameters& params)
+  IVADO_INLINE ObjectMatch(ArrayView<const float> prediction, ArrayView<const float> truth, std::int64_t image_voxels,
+                           double voxel_mm3, const EvaluationParameters& params)
       : as_ivadomed_(params.as_ivadomed),
         predicted_(prediction, Connectivity::edges, IsObject{params.as_ivadomed}),
         actual_(truth, Connectivity::edges, IsObject{params.as_ivadomed}),
@@ -192,7 +193,7 @@ class ObjectMatch {
   /// All objects.
   [[nodiscard]] ObjectCounts counts() const { return counts(SizeRange{}); }
   /// The objects of a range of sizes: each by its own size, so that the counts of all ranges add up to `counts()`.
-  [[nodiscard]] ObjectCounts counts(const SizeRange& range) const {
+  [[nodiscard]] IVADO_INLINE ObjectCounts counts(const SizeRange& range) const {
     ObjectCounts out;
     for (std::size_t i = 0; i < is_found_.size(); ++i) {
       if (!range.contains(actual_.sizes()[i])) continue;
@@ -212,7 +213,7 @@ class ObjectMatch {
   /// found, the prediction is on top.
   /// @param out  of the shape of prediction and truth
   /// @throws Error (internal) if its shape is another
-  void paint(ArrayView<std::uint8_t> out) const {
+  IVADO_INLINE void paint(ArrayView<std::uint8_t> out) const {
     zip(out, out, [](std::uint8_t, std::uint8_t& colour) { colour = no_object; });
     const auto fill = [](std::uint8_t* run, std::int64_t stride, std::int64_t length, std::uint8_t colour) {
       for (std::int64_t i = 0; i < length; ++i) run[i * stride] = colour;

@@ -9,6 +9,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -42,7 +43,7 @@ struct SoftCounts {
 namespace detail {
 
 /// @throws Error (data) if the shapes differ
-inline void require_same_shape(std::string_view metric, const Shape& prediction, const Shape& truth) {
+IVADO_INLINE void require_same_shape(std::string_view metric, const Shape& prediction, const Shape& truth) {
   if (!(prediction == truth))
     throw data_error("computing " + std::string(metric),
                      "the prediction has shape " + prediction.text() + " and the truth " + truth.text(),
@@ -119,41 +120,41 @@ inline constexpr double undefined_score = std::numeric_limits<double>::quiet_NaN
 
 namespace detail {
 
-[[nodiscard]] inline double ratio_or(double numerator, double denominator, double err_value) noexcept {
+[[nodiscard]] IVADO_INLINE double ratio_or(double numerator, double denominator, double err_value) noexcept {
   return denominator <= 0 ? err_value : numerator / denominator;
 }
 
 }  // namespace detail
 
 /// Dice = 2 Σ p g / (Σ p + Σ g); `empty_value` where both are empty.
-[[nodiscard]] inline double dice(const SoftCounts& counts, double empty_value = undefined_score) noexcept {
+[[nodiscard]] IVADO_INLINE double dice(const SoftCounts& counts, double empty_value = undefined_score) noexcept {
   const double sum = counts.prediction_sum() + counts.truth_sum();
   return sum == 0 ? empty_value : 2 * counts.true_positive / sum;
 }
 /// Precision = TP / (TP + FP); `err_value` for an empty prediction.
-[[nodiscard]] inline double precision(const SoftCounts& counts, double err_value = 0) noexcept {
+[[nodiscard]] IVADO_INLINE double precision(const SoftCounts& counts, double err_value = 0) noexcept {
   return detail::ratio_or(counts.true_positive, counts.true_positive + counts.false_positive, err_value);
 }
 /// Recall (sensitivity) = TP / (TP + FN); `err_value` for an empty truth.
-[[nodiscard]] inline double recall(const SoftCounts& counts, double err_value = 0) noexcept {
+[[nodiscard]] IVADO_INLINE double recall(const SoftCounts& counts, double err_value = 0) noexcept {
   return detail::ratio_or(counts.true_positive, counts.true_positive + counts.false_negative, err_value);
 }
 /// Specificity = TN / (TN + FP); `err_value` where the truth fills everything.
-[[nodiscard]] inline double specificity(const SoftCounts& counts, double err_value = 0) noexcept {
+[[nodiscard]] IVADO_INLINE double specificity(const SoftCounts& counts, double err_value = 0) noexcept {
   return detail::ratio_or(counts.true_negative, counts.true_negative + counts.false_positive, err_value);
 }
 /// Intersection over union = TP / (TP + FP + FN); `err_value` where both are empty.
-[[nodiscard]] inline double intersection_over_union(const SoftCounts& counts, double err_value = 0) noexcept {
+[[nodiscard]] IVADO_INLINE double intersection_over_union(const SoftCounts& counts, double err_value = 0) noexcept {
   return detail::ratio_or(counts.true_positive, counts.true_positive + counts.false_positive + counts.false_negative,
                           err_value);
 }
 /// Accuracy = (TP + TN) / (TP + TN + FP + FN); `err_value` where there is no voxel.
-[[nodiscard]] inline double accuracy(const SoftCounts& counts, double err_value = 0) noexcept {
+[[nodiscard]] IVADO_INLINE double accuracy(const SoftCounts& counts, double err_value = 0) noexcept {
   const double right = counts.true_positive + counts.true_negative;
   return detail::ratio_or(right, right + counts.false_positive + counts.false_negative, err_value);
 }
 /// Mean squared error = Σ (p - g)² / number of voxels; NaN where there is no voxel.
-[[nodiscard]] inline double mse(const SoftCounts& counts) noexcept {
+[[nodiscard]] IVADO_INLINE double mse(const SoftCounts& counts) noexcept {
   return counts.size == 0 ? undefined_score : counts.squared_error / static_cast<double>(counts.size);
 }
 

@@ -13,6 +13,7 @@
 
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "evaluation.hpp"
 
@@ -47,7 +48,7 @@ struct ResultRow {
 
 /// The percentile of values in rising order, interpolated linearly between them (as NumPy's default); NaN for none.
 /// @param percent  in [0, 100]
-[[nodiscard]] inline double sorted_percentile(const std::vector<double>& sorted, double percent) {
+[[nodiscard]] IVADO_INLINE double sorted_percentile(const std::vector<double>& sorted, double percent) {
   if (sorted.empty()) return undefined_score;
   const double place = percent / 100 * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(place);
@@ -64,8 +65,8 @@ inline constexpr std::uint32_t stream_bootstrap = 0x7FFFFFFF;
 
 /// The confidence interval of the mean by the percentile bootstrap over units: each is drawn with all its values.
 /// @param units  sum and number of the values of each
-[[nodiscard]] inline std::pair<double, double> bootstrap_mean(const std::vector<std::pair<double, std::int64_t>>& units,
-                                                              const ResultParams& params) {
+[[nodiscard]] IVADO_INLINE std::pair<double, double> bootstrap_mean(
+    const std::vector<std::pair<double, std::int64_t>>& units, const ResultParams& params) {
   if (units.size() < 2 || params.resamples < 1) return {undefined_score, undefined_score};
   Rng rng({params.seed, 0, 0, stream_bootstrap});  // the same draws for every metric, whatever else is in the table
   const auto n = static_cast<std::uint32_t>(units.size());
@@ -85,13 +86,13 @@ inline constexpr std::uint32_t stream_bootstrap = 0x7FFFFFFF;
   return {sorted_percentile(means, tail), sorted_percentile(means, 100 - tail)};
 }
 
-[[nodiscard]] inline const std::string& subject_of(const EvaluationRow& row) {
+[[nodiscard]] IVADO_INLINE const std::string& subject_of(const EvaluationRow& row) {
   return row.subject.empty() ? row.image_id : row.subject;
 }
 
 /// One line of the table.
-[[nodiscard]] inline ResultRow tabulate_column(const std::vector<const EvaluationRow*>& rows,
-                                               const EvaluationColumn& column, const ResultParams& params) {
+[[nodiscard]] IVADO_INLINE ResultRow tabulate_column(const std::vector<const EvaluationRow*>& rows,
+                                                     const EvaluationColumn& column, const ResultParams& params) {
   ResultRow out;
   out.class_index = column.class_index;
   out.metric = column.metric;
@@ -144,8 +145,8 @@ inline constexpr std::uint32_t stream_bootstrap = 0x7FFFFFFF;
 /// @return group "all" first, then the contrasts, then the subjects, each by name; within a group as `columns_of`
 /// @throws Error (usage) if the confidence is not in (0, 1)
 /// @complexity resamples × subjects for each column and group
-[[nodiscard]] inline std::vector<ResultRow> tabulate(const std::vector<EvaluationRow>& rows,
-                                                     const ResultParams& params = {}) {
+[[nodiscard]] IVADO_INLINE std::vector<ResultRow> tabulate(const std::vector<EvaluationRow>& rows,
+                                                           const ResultParams& params = {}) {
   if (!(params.confidence > 0 && params.confidence < 1))
     throw usage_error("making the table of results", detail::text("the confidence is ", params.confidence),
                       "give a part between 0 and 1, such as 0.95");
@@ -177,7 +178,7 @@ inline constexpr std::uint32_t stream_bootstrap = 0x7FFFFFFF;
 }
 
 /// The table as the text of a CSV file; what is not defined is an empty field.
-[[nodiscard]] inline std::string results_csv(const std::vector<ResultRow>& rows) {
+[[nodiscard]] IVADO_INLINE std::string results_csv(const std::vector<ResultRow>& rows) {
   std::string out = "group,member,class,metric,images,defined,infinite,mean,sd,ci_low,ci_high,p5,p25,median,p75,p95\n";
   for (const auto& row : rows) {
     out += detail::csv_text(row.group) + "," + detail::csv_text(row.member) + "," +
@@ -192,7 +193,7 @@ inline constexpr std::uint32_t stream_bootstrap = 0x7FFFFFFF;
 
 /// Writes the table to a CSV file, such as results_eval/results.csv. The file is there whole or not at all.
 /// @throws Error (internal) if it cannot be written
-inline void write_results_csv(const std::string& path, const std::vector<ResultRow>& rows) {
+IVADO_INLINE void write_results_csv(const std::string& path, const std::vector<ResultRow>& rows) {
   write_file_atomically(path, results_csv(rows));
 }
 

@@ -15,6 +15,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "distance_transform.hpp"
 #include "foreground_box.hpp"
 #include "overlap.hpp"
@@ -36,7 +37,7 @@ class SurfaceDistances {
   SurfaceDistances() = default;
   /// @param prediction  pieces of the surface of the prediction, with their distances to that of the truth
   /// @param truth       pieces of the surface of the truth, with their distances to that of the prediction
-  SurfaceDistances(std::vector<SurfaceElement> prediction, std::vector<SurfaceElement> truth)
+  IVADO_INLINE SurfaceDistances(std::vector<SurfaceElement> prediction, std::vector<SurfaceElement> truth)
       : prediction_(std::move(prediction)), truth_(std::move(truth)) {
     const auto nearer = [](const SurfaceElement& a, const SurfaceElement& b) { return a.distance_mm < b.distance_mm; };
     std::sort(prediction_.begin(), prediction_.end(), nearer);
@@ -51,12 +52,12 @@ class SurfaceDistances {
   /// The Hausdorff distance, or a percentile of it (95: HD95), mm: the larger one of both directions. In each, it is
   /// the least distance within which that part of the area lies.
   /// @param percentile  in [0, 100]
-  [[nodiscard]] double hausdorff_mm(double percentile = 100) const {
+  [[nodiscard]] IVADO_INLINE double hausdorff_mm(double percentile = 100) const {
     if (prediction_.empty() || truth_.empty()) return without_surface();
     return std::max(within(prediction_, percentile), within(truth_, percentile));
   }
   /// The average symmetric surface distance (ASSD), mm: the mean over the area of both surfaces.
-  [[nodiscard]] double average_mm() const {
+  [[nodiscard]] IVADO_INLINE double average_mm() const {
     if (prediction_.empty() || truth_.empty()) return without_surface();
     double sum = 0;
     for (const auto* side : {&prediction_, &truth_})
@@ -65,7 +66,7 @@ class SurfaceDistances {
   }
   /// The surface Dice, in [0, 1]: the part of the area of both surfaces that lies within `tolerance_mm` of the other.
   /// Nikolov et al. 2018 (arXiv:1809.04430); 2021, doi:10.2196/26151.
-  [[nodiscard]] double surface_dice(double tolerance_mm) const {
+  [[nodiscard]] IVADO_INLINE double surface_dice(double tolerance_mm) const {
     if (prediction_.empty() != truth_.empty()) return 0;
     const double limit = tolerance_mm * (1 + 1e-6);  // distances are rounded to float
     double inside = 0;
@@ -80,15 +81,15 @@ class SurfaceDistances {
 
  private:
   /// A distance where a surface is missing: infinity for one of them, NaN for both.
-  [[nodiscard]] double without_surface() const noexcept {
+  [[nodiscard]] IVADO_INLINE double without_surface() const noexcept {
     return prediction_.empty() != truth_.empty() ? std::numeric_limits<double>::infinity() : undefined_score;
   }
-  [[nodiscard]] static double area_of(const std::vector<SurfaceElement>& side) {
+  [[nodiscard]] IVADO_INLINE static double area_of(const std::vector<SurfaceElement>& side) {
     double area = 0;
     for (const auto& element : side) area += element.area_mm2;
     return area;
   }
-  [[nodiscard]] static double within(const std::vector<SurfaceElement>& side, double percentile) {
+  [[nodiscard]] IVADO_INLINE static double within(const std::vector<SurfaceElement>& side, double percentile) {
     const double wanted = area_of(side) * percentile / 100 * (1 - 1e-12);  // the sum of all must reach it
     double area = 0;
     for (const auto& element : side)
@@ -105,7 +106,7 @@ namespace detail {
 /// The area of the surface in a cell whose 8 corners are centres of voxels: that of the polygons of marching cubes,
 /// with a corner in each edge between a voxel inside and one outside, half-way.
 /// @param code  bit v is set where corner v is inside; the corner lies at (v >> a) & 1 along axis a
-[[nodiscard]] inline double cell_area(unsigned code, const std::array<double, 3>& spacing_mm) {
+[[nodiscard]] IVADO_INLINE double cell_area(unsigned code, const std::array<double, 3>& spacing_mm) {
   constexpr unsigned none = 24;
   const auto inside = [code](unsigned corner) { return (code >> corner & 1U) != 0; };
   // An edge is numbered by its axis and its lower corner.
@@ -170,7 +171,8 @@ namespace detail {
 
 /// The cells around the voxels of a mask: for each, which of its 8 corners are inside.
 /// @param flat  axes along which the volume has one voxel: it is taken to go on for ever along them
-[[nodiscard]] inline Array<std::uint8_t> surface_cells(ArrayView<const float> mask, const std::array<bool, 3>& flat) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> surface_cells(ArrayView<const float> mask,
+                                                             const std::array<bool, 3>& flat) {
   Shape shape;
   for (int axis = 0; axis < 3; ++axis)
     shape.push_back(flat[static_cast<std::size_t>(axis)] ? 1 : mask.extent(axis) + 1);
@@ -207,8 +209,9 @@ namespace detail {
 /// @param spacing_mm  along i, j, k
 /// @throws Error (data) if the shapes differ or have not 3 axes, or a spacing is not above 0
 /// @complexity one pass over both; then linear in the box around the foreground of both
-[[nodiscard]] inline SurfaceDistances surface_distances(ArrayView<const float> prediction, ArrayView<const float> truth,
-                                                        const std::array<double, 3>& spacing_mm) {
+[[nodiscard]] IVADO_INLINE SurfaceDistances surface_distances(ArrayView<const float> prediction,
+                                                              ArrayView<const float> truth,
+                                                              const std::array<double, 3>& spacing_mm) {
   detail::require_same_shape("surface distances", prediction.shape(), truth.shape());
   if (prediction.rank() != 3)
     throw data_error("computing surface distances",

@@ -22,6 +22,7 @@
 #include "../data/array.hpp"
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "evaluation.hpp"
 #include "overlap.hpp"
 
@@ -70,7 +71,7 @@ namespace detail {
 /// Finds out how many thresholds a value reaches: by one product, and by one comparison more where that is close.
 class ThresholdGrid {
  public:
-  explicit ThresholdGrid(double increment)
+  IVADO_INLINE explicit ThresholdGrid(double increment)
       : thresholds_(analysis_thresholds(increment)),
         increment_(increment),
         lowest_(least_float_from(thresholds_.front())),
@@ -122,7 +123,8 @@ class ThresholdHistogram {
   /// Which vectors of the processor are used: the widest that it has, or those that every one has.
   enum class Vectors { widest, narrow };
 
-  explicit ThresholdHistogram(const ThresholdGrid& grid, [[maybe_unused]] Vectors vectors = Vectors::widest)
+  IVADO_INLINE explicit ThresholdHistogram(const ThresholdGrid& grid,
+                                           [[maybe_unused]] Vectors vectors = Vectors::widest)
       : grid_(&grid), partial_((grid.thresholds().size() + 1) * 2 * lanes), bins_(partial_.size() / lanes) {
 #if defined(__x86_64__) && defined(__GNUC__)
     has_avx2_ = vectors == Vectors::widest && __builtin_cpu_supports("avx2") != 0;
@@ -481,7 +483,7 @@ class ThresholdAnalysis {
  public:
   /// @param increment  distance of the thresholds: from `least_threshold_increment` to below 1
   /// @throws Error (usage) if it is out of range
-  explicit ThresholdAnalysis(double increment, ThresholdMetric metric = ThresholdMetric::dice)
+  IVADO_INLINE explicit ThresholdAnalysis(double increment, ThresholdMetric metric = ThresholdMetric::dice)
       : metric_(metric),
         increment_(increment),
         steps_(detail::roc_steps(increment)),

@@ -14,6 +14,7 @@
 #include "../config/params.hpp"
 #include "../config/sections.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "countception.hpp"
 #include "densenet.hpp"
@@ -72,8 +73,8 @@ template <class Model>
 /// The numbers of a model that come from the data: a HeMIS model has a channel for each of its contrasts, another one for
 /// each contrast of a training if they are channels ("multichannel").
 /// @param conditions  length of the metadata's code; 0: none
-[[nodiscard]] inline NetworkShape network_shape(const ModelParameters& section, const LoaderParameters& loader,
-                                                ConditionKind condition, int conditions) {
+[[nodiscard]] IVADO_INLINE NetworkShape network_shape(const ModelParameters& section, const LoaderParameters& loader,
+                                                      ConditionKind condition, int conditions) {
   const auto& contrasts = loader.contrast_params.training_validation;
   NetworkShape shape{1, std::max(1, static_cast<int>(loader.class_count())), section.depth, conditions};
   if (condition == ConditionKind::presence)
@@ -182,7 +183,7 @@ using AnyModel3d = ModelChoice<Unet<3, dynamic, dynamic, dynamic>, Modified3DUNe
 
 /// The traits of the model that a section names, 2-D or 3-D.
 /// @throws Error (usage) if there is none of that name and dimension
-[[nodiscard]] inline ModelTraits any_model_traits(const ModelParameters& section) {
+[[nodiscard]] IVADO_INLINE ModelTraits any_model_traits(const ModelParameters& section) {
   return section.is_2d ? AnyModel::traits(section) : AnyModel3d::traits(section);
 }
 

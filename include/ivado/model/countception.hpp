@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "network_shape.hpp"
 
@@ -30,9 +31,9 @@ namespace nn {
 ///
 /// The convolution is uniform at first as Glorot and Bengio 2010 have it, times the gain √(2 / (1 + 0.01²)) of a leaky
 /// ReLU; the gain is the same where `slope` is another.
-[[nodiscard]] inline Block countception_block(const Scope& scope, std::int64_t in, std::int64_t out,
-                                              std::int64_t kernel, std::int64_t padding,
-                                              const CountceptionParams& params, double slope = 0.01) {
+[[nodiscard]] IVADO_INLINE Block countception_block(const Scope& scope, std::int64_t in, std::int64_t out,
+                                                    std::int64_t kernel, std::int64_t padding,
+                                                    const CountceptionParams& params, double slope = 0.01) {
   BlockOptions options;
   options.convolution.kernel = kernel;
   options.convolution.padding = padding;
@@ -49,8 +50,8 @@ class CountceptionBranches {
  public:
   /// @param out_3   channels of the kernel of 3
   /// @param out_59  channels of each of the others
-  CountceptionBranches(const Scope& scope, std::int64_t in, std::int64_t out_3, std::int64_t out_59,
-                       const CountceptionParams& params)
+  IVADO_INLINE CountceptionBranches(const Scope& scope, std::int64_t in, std::int64_t out_3, std::int64_t out_59,
+                                    const CountceptionParams& params)
       : by_3_(countception_block(scope.child("conv1"), in, out_3, 3, 0, params)),
         by_5_(countception_block(scope.child("conv2"), in, out_59, 5, 1, params)),
         by_9_(countception_block(scope.child("conv3"), in, out_59, 9, 3, params)) {}

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "network_shape.hpp"
 
@@ -61,12 +62,13 @@ namespace nn {
 class DenseNetConvolution {
  public:
   /// @param scope  the parent; the names are of the children in it
-  DenseNetConvolution(const Scope& scope, const std::string& norm_name, const std::string& convolution_name,
-                      std::int64_t in, std::int64_t out, std::int64_t kernel, double momentum)
+  IVADO_INLINE DenseNetConvolution(const Scope& scope, const std::string& norm_name,
+                                   const std::string& convolution_name, std::int64_t in, std::int64_t out,
+                                   std::int64_t kernel, double momentum)
       : norm_(scope.child(norm_name), NormKind::batch, in, momentum),
         convolution_(scope.child(convolution_name), in, out, options(kernel, 1)) {}
 
-  [[nodiscard]] static ConvolutionOptions options(std::int64_t kernel, std::int64_t stride) {
+  [[nodiscard]] IVADO_INLINE static ConvolutionOptions options(std::int64_t kernel, std::int64_t stride) {
     ConvolutionOptions options;
     options.kernel = kernel;
     options.stride = stride;
@@ -89,7 +91,7 @@ class DenseNetConvolution {
 /// input and what comes out, one behind the other.
 class DenseNetLayer {
  public:
-  DenseNetLayer(const Scope& scope, std::int64_t in, std::int64_t growth, const DenseNetParams& params)
+  IVADO_INLINE DenseNetLayer(const Scope& scope, std::int64_t in, std::int64_t growth, const DenseNetParams& params)
       : first_(scope, "norm1", "conv1", in, 4 * growth, 1, params.bn_momentum),
         second_(scope, "norm2", "conv2", 4 * growth, growth, 3, params.bn_momentum),
         dropout_(scope, params.dropout_rate, false) {}

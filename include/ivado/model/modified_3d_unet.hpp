@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "unet_parts.hpp"
 
@@ -24,7 +25,7 @@ class AttentionGate {
  public:
   /// @param in      channels of x
   /// @param gating  channels of the gating signal
-  AttentionGate(const Scope& scope, std::int64_t in, std::int64_t gating, double momentum)
+  IVADO_INLINE AttentionGate(const Scope& scope, std::int64_t in, std::int64_t gating, double momentum)
       : out_(scope.child("W").child(0), in, in, options(1, true)),
         norm_(scope.child("W").child(1), NormKind::batch, in, momentum, 0.02),
         theta_(scope.child("theta"), in, in, options(2, false)),
@@ -42,7 +43,7 @@ class AttentionGate {
   }
 
  private:
-  [[nodiscard]] static ConvolutionOptions options(std::int64_t kernel, bool bias) {
+  [[nodiscard]] IVADO_INLINE static ConvolutionOptions options(std::int64_t kernel, bool bias) {
     ConvolutionOptions options;
     options.dimension = 3;
     options.kernel = kernel;

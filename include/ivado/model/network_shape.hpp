@@ -8,6 +8,7 @@
 #include "../config/params.hpp"
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/parameter.hpp"
 
 namespace ivado {
@@ -23,7 +24,7 @@ struct NetworkShape {
 namespace detail {
 
 /// @throws Error (usage) if a number of a model's type and the one that is asked for differ
-inline void require_number(std::string_view model, std::string_view what, int in_type, int given) {
+IVADO_INLINE void require_number(std::string_view model, std::string_view what, int in_type, int given) {
   if (in_type != dynamic && in_type != given)
     throw usage_error(
         "building a " + std::string(model),
@@ -33,7 +34,7 @@ inline void require_number(std::string_view model, std::string_view what, int in
 
 /// Holds the numbers of a model's type, of which any may be `dynamic`, against those that are asked for.
 /// @throws Error (usage) if two differ
-inline void require_shape(std::string_view model, const NetworkShape& in_type, const NetworkShape& given) {
+IVADO_INLINE void require_shape(std::string_view model, const NetworkShape& in_type, const NetworkShape& given) {
   require_number(model, "input channels", in_type.in_channels, given.in_channels);
   require_number(model, "classes", in_type.classes, given.classes);
   require_number(model, "depth", in_type.depth, given.depth);

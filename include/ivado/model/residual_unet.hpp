@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "unet_parts.hpp"
 
@@ -23,7 +24,8 @@ namespace nn {
 class ResidualBlock {
  public:
   /// @param convolution  of the 3×3 convolutions but for the stride, which the first one has alone
-  ResidualBlock(const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t stride, const BlockOptions& options)
+  IVADO_INLINE ResidualBlock(const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t stride,
+                             const BlockOptions& options)
       : first_(scope, "conv1", "norm1", in, out, strided(options, stride)),
         second_(scope.child("conv2"), out, out, options.convolution),
         norm_(scope.child("norm2"), options.norm, out, options.momentum),
@@ -43,7 +45,7 @@ class ResidualBlock {
   }
 
  private:
-  [[nodiscard]] static BlockOptions strided(BlockOptions options, std::int64_t stride) {
+  [[nodiscard]] IVADO_INLINE static BlockOptions strided(BlockOptions options, std::int64_t stride) {
     options.convolution.stride = stride;
     return options;
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "network_shape.hpp"
 
@@ -61,8 +62,8 @@ namespace nn {
 class ResNetBlock {
  public:
   /// @param width  channels of the 3×3 convolutions; a bottleneck gives four times as many
-  ResNetBlock(const Scope& scope, std::int64_t in, std::int64_t width, std::int64_t stride, bool bottleneck,
-              double momentum) {
+  IVADO_INLINE ResNetBlock(const Scope& scope, std::int64_t in, std::int64_t width, std::int64_t stride,
+                           bool bottleneck, double momentum) {
     const std::int64_t out = outputs(width, bottleneck);
     BlockOptions options;
     options.momentum = momentum;
@@ -87,7 +88,7 @@ class ResNetBlock {
   }
   /// A convolution of a ResNet: no bias, normal with the variance 2 / fan-out at first (He et al. 2015,
   /// arXiv:1502.01852).
-  [[nodiscard]] static ConvolutionOptions convolution(std::int64_t kernel, std::int64_t stride) {
+  [[nodiscard]] IVADO_INLINE static ConvolutionOptions convolution(std::int64_t kernel, std::int64_t stride) {
     ConvolutionOptions options;
     options.kernel = kernel;
     options.stride = stride;
@@ -107,8 +108,8 @@ class ResNetBlock {
  private:
   /// A convolution and its norm, without an activation behind them.
   struct ConvolutionNorm {
-    ConvolutionNorm(const Scope& scope, const std::string& convolution_name, const std::string& norm_name,
-                    std::int64_t in, std::int64_t out, const ConvolutionOptions& options, double momentum)
+    IVADO_INLINE ConvolutionNorm(const Scope& scope, const std::string& convolution_name, const std::string& norm_name,
+                                 std::int64_t in, std::int64_t out, const ConvolutionOptions& options, double momentum)
         : convolution(scope.child(convolution_name), in, out, options),
           norm(scope.child(norm_name), NormKind::batch, out, momentum) {}
     template <Interpreter On>

@@ -11,6 +11,7 @@
 
 #include "../config/json.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/cost.hpp"
 #include "../nn/graph.hpp"
 
@@ -54,13 +55,13 @@ struct Summary {
   std::vector<graph::Cost> costs;
   SizeRule sizes;
 
-  [[nodiscard]] graph::Cost total() const {
+  [[nodiscard]] IVADO_INLINE graph::Cost total() const {
     graph::Cost sum;
     for (const auto& cost : costs) sum += cost;
     return sum;
   }
   /// All of it for programs.
-  [[nodiscard]] Json to_json() const {
+  [[nodiscard]] IVADO_INLINE Json to_json() const {
     Json layers = Json::array();
     for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
       const auto& node = graph.nodes[i];
@@ -82,7 +83,7 @@ struct Summary {
             {"smallest_size", sizes.smallest}};
   }
   /// A table for people.
-  void print(std::ostream& out) const {
+  IVADO_INLINE void print(std::ostream& out) const {
     std::size_t width = 10;
     for (const auto& node : graph.nodes) width = std::max(width, node.name.size());
     const auto mega = [](std::int64_t value, double unit) {

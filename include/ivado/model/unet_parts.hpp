@@ -11,6 +11,7 @@
 
 #include "../config/params.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/layers.hpp"
 #include "network_shape.hpp"
 
@@ -34,11 +35,11 @@ struct OutputParams {
 
   /// True if the network computes a background channel and drops it: by default where softmax or relu has several
   /// classes; ivadomed carries one under sigmoid as well (known-problems B4.9).
-  [[nodiscard]] bool has_background(int classes) const noexcept {
+  [[nodiscard]] IVADO_INLINE bool has_background(int classes) const noexcept {
     return background.value_or(classes > 1 && (as_ivadomed || final_activation != FinalActivation::sigmoid));
   }
   /// Channels of the last convolution.
-  [[nodiscard]] std::int64_t channels(int classes) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::int64_t channels(int classes) const noexcept {
     return classes + (has_background(classes) ? 1 : 0);
   }
 };
@@ -102,7 +103,7 @@ class FilmBuilder {
   FilmBuilder() = default;
 
   /// The layer of place `index` under `scope`, if it is switched on.
-  [[nodiscard]] std::optional<FilmLayer> make(const Scope& scope, int index, std::int64_t channels) {
+  [[nodiscard]] IVADO_INLINE std::optional<FilmLayer> make(const Scope& scope, int index, std::int64_t channels) {
     if (static_cast<std::size_t>(index) >= places_.size() || places_[static_cast<std::size_t>(index)] == 0)
       return std::nullopt;
     FilmLayer layer(scope, conditions_, channels, shared_, as_ivadomed_);
@@ -128,7 +129,8 @@ template <Interpreter On>
 /// norm without parameters in 3-D.
 class DoubleBlock {
  public:
-  DoubleBlock(const Scope& scope, int dimension, std::int64_t in, std::int64_t out, const UnetParams& params)
+  IVADO_INLINE DoubleBlock(const Scope& scope, int dimension, std::int64_t in, std::int64_t out,
+                           const UnetParams& params)
       : first_(scope, "conv1", "conv1_bn", in, out, options(dimension, params)),
         second_(scope, "conv2", "conv2_bn", out, out, options(dimension, params)) {}
   template <Interpreter On>
@@ -137,7 +139,7 @@ class DoubleBlock {
   }
 
  private:
-  [[nodiscard]] static BlockOptions options(int dimension, const UnetParams& params) {
+  [[nodiscard]] IVADO_INLINE static BlockOptions options(int dimension, const UnetParams& params) {
     BlockOptions options;
     options.convolution.dimension = dimension;
     options.norm = dimension == 2 ? NormKind::batch : NormKind::instance;
@@ -154,8 +156,8 @@ class DoubleBlock {
 /// The way down of a U-Net: `depth` levels with poolings, and the bottom, which does not double the width.
 class UnetEncoder {
  public:
-  UnetEncoder(const Scope& scope, int dimension, std::int64_t in, int depth, const UnetParams& params,
-              FilmBuilder& films) {
+  IVADO_INLINE UnetEncoder(const Scope& scope, int dimension, std::int64_t in, int depth, const UnetParams& params,
+                           FilmBuilder& films) {
     const auto width = [&](int level) { return static_cast<std::int64_t>(params.n_filters) << level; };
     const Scope path = scope.child("down_path");
     for (int i = 0; i < depth; ++i)
@@ -177,8 +179,8 @@ class UnetEncoder {
   }
 
  private:
-  void add(const Scope& block, const Scope& film, int dimension, std::int64_t in, std::int64_t out,
-           const UnetParams& params, FilmBuilder& films) {
+  IVADO_INLINE void add(const Scope& block, const Scope& film, int dimension, std::int64_t in, std::int64_t out,
+                        const UnetParams& params, FilmBuilder& films) {
     blocks_.emplace_back(block, dimension, in, out, params);
     films_.push_back(films.make(film, static_cast<int>(films_.size()), out));
   }
@@ -192,8 +194,8 @@ class UnetEncoder {
 class UnetDecoder {
  public:
   /// @param wide_skips  each map of the encoder has twice its width (mean and variance, HeMIS)
-  UnetDecoder(const Scope& scope, int dimension, std::int64_t out, int depth, const UnetParams& params,
-              FilmBuilder& films, bool wide_skips = false) {
+  IVADO_INLINE UnetDecoder(const Scope& scope, int dimension, std::int64_t out, int depth, const UnetParams& params,
+                           FilmBuilder& films, bool wide_skips = false) {
     const auto width = [&](int level) { return static_cast<std::int64_t>(params.n_filters) << level; };
     const std::int64_t factor = wide_skips ? 2 : 1;
     const Scope path = scope.child("up_path");

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "../inline.hpp"
 #include "graph.hpp"
 
 namespace ivado::graph {
@@ -28,7 +29,7 @@ struct Cost {
 namespace detail {
 
 /// Operations an element of the output of everything that is no convolution, linear layer or pooling.
-[[nodiscard]] inline std::int64_t flops_an_element(const nn::Op& op) {
+[[nodiscard]] IVADO_INLINE std::int64_t flops_an_element(const nn::Op& op) {
   return std::visit(
       []<class Operation>(const Operation&) -> std::int64_t {
         namespace o = nn::op;
@@ -54,7 +55,7 @@ namespace detail {
 ///
 /// Convolution: 2 · kernel elements · input channels (+ 1 for the bias) an element of its output; a linear resize: 3
 /// multiply-adds a two-dimensional element, 7 in 3-D; pooling: the elements of its window.
-[[nodiscard]] inline Cost node_cost(const Graph& graph, const Node& node) {
+[[nodiscard]] IVADO_INLINE Cost node_cost(const Graph& graph, const Node& node) {
   namespace o = nn::op;
   Cost cost;
   const std::int64_t elements = node.shape.size();
@@ -91,7 +92,7 @@ namespace detail {
 }
 
 /// The costs of all nodes, in order.
-[[nodiscard]] inline std::vector<Cost> node_costs(const Graph& graph) {
+[[nodiscard]] IVADO_INLINE std::vector<Cost> node_costs(const Graph& graph) {
   std::vector<Cost> costs;
   std::vector<bool> counted(graph.parameters.size(), false);
   for (const auto& node : graph.nodes) {
@@ -107,7 +108,7 @@ namespace detail {
 }
 
 /// The sum over all nodes.
-[[nodiscard]] inline Cost total_cost(const Graph& graph) {
+[[nodiscard]] IVADO_INLINE Cost total_cost(const Graph& graph) {
   Cost sum;
   for (const auto& cost : node_costs(graph)) sum += cost;
   return sum;

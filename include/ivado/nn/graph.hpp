@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "forward.hpp"
 #include "layers.hpp"
 #include "op.hpp"
@@ -48,7 +49,7 @@ class Recorder {
   explicit Recorder(Graph& graph) : graph_(&graph) {}
 
   /// Declares an input of the given shape.
-  Value input(const Shape& shape, const std::string& name = {}) {
+  IVADO_INLINE Value input(const Shape& shape, const std::string& name = {}) {
     const Value value = push(nn::op::Input{inputs_++}, {}, shape);
     if (!name.empty()) graph_->nodes.back().name = name;
     return value;
@@ -64,7 +65,7 @@ class Recorder {
   }
 
  private:
-  Value push(const nn::Op& op, std::span<const Value> inputs, const Shape& shape) {
+  IVADO_INLINE Value push(const nn::Op& op, std::span<const Value> inputs, const Shape& shape) {
     Node node{op, {}, shape, {}};
     for (const auto& input : inputs) node.inputs.push_back(input.node);
     const auto parameters = nn::op_parameters(op);
@@ -75,18 +76,19 @@ class Recorder {
     graph_->nodes.push_back(std::move(node));
     return {graph_, static_cast<std::int32_t>(graph_->nodes.size() - 1)};
   }
-  [[nodiscard]] static Error unsuited(std::string_view name, const std::string& found) {
+  [[nodiscard]] IVADO_INLINE static Error unsuited(std::string_view name, const std::string& found) {
     return usage_error("building the network", std::string(name) + " of " + found,
                        "check the size of the input and the depth");
   }
-  static void require_channels(std::string_view name, const Shape& shape, std::int64_t channels, int dimension) {
+  IVADO_INLINE static void require_channels(std::string_view name, const Shape& shape, std::int64_t channels,
+                                            int dimension) {
     if (shape.rank() != dimension + 2 || shape[1] != channels)
       throw unsuited(name, shape.text() + ", which wants " + std::to_string(channels) + " channels and " +
                                std::to_string(dimension) + " spatial axes");
   }
   /// Sets the spatial extents to (extent + 2 padding - kernel) / stride + 1.
-  static void slide(std::string_view name, Shape& shape, std::int64_t kernel, std::int64_t stride,
-                    std::int64_t padding) {
+  IVADO_INLINE static void slide(std::string_view name, Shape& shape, std::int64_t kernel, std::int64_t stride,
+                                 std::int64_t padding) {
     const std::string before = shape.text();
     for (int axis = 2; axis < shape.rank(); ++axis) {
       const std::int64_t room = shape[axis] + 2 * padding - kernel;
@@ -95,7 +97,7 @@ class Recorder {
     }
   }
   /// @throws Error (usage) unless the shapes agree but for the channels
-  static void require_alike(std::string_view name, const Shape& a, const Shape& b, bool channels_too) {
+  IVADO_INLINE static void require_alike(std::string_view name, const Shape& a, const Shape& b, bool channels_too) {
     bool alike = a.rank() == b.rank();
     for (int axis = 0; alike && axis < a.rank(); ++axis) alike = a[axis] == b[axis] || (axis == 1 && !channels_too);
     if (!alike) throw unsuited(name, a.text() + " and " + b.text());
@@ -106,54 +108,55 @@ class Recorder {
   [[nodiscard]] static Shape shape_of(const Operation&, std::span<const Shape> inputs) {
     return inputs[0];
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Convolution& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Convolution& op, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     require_channels(op.name, shape, op.in, op.dimension);
     slide(op.name, shape, op.kernel, op.stride, op.padding);
     shape[1] = op.out;
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::TransposedConvolution& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::TransposedConvolution& op,
+                                                   std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     require_channels(op.name, shape, op.in, op.dimension);
     for (int axis = 2; axis < shape.rank(); ++axis) shape[axis] *= op.kernel;
     shape[1] = op.out;
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Linear& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Linear& op, std::span<const Shape> inputs) {
     require_channels(op.name, inputs[0], op.in, 0);
     return {inputs[0][0], op.out};
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::InstanceNorm& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::InstanceNorm& op, std::span<const Shape> inputs) {
     std::int64_t voxels = 1;
     for (int axis = 2; axis < inputs[0].rank(); ++axis) voxels *= inputs[0][axis];
     if (voxels < 2) throw unsuited(op.name, inputs[0].text() + ", a single voxel");
     return inputs[0];
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::MaxPool& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::MaxPool& op, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     slide(op.name, shape, op.kernel, op.stride, op.padding);
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::AveragePool& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::AveragePool& op, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     slide(op.name, shape, op.kernel, op.kernel, 0);
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::GlobalAveragePool&, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::GlobalAveragePool&, std::span<const Shape> inputs) {
     return {inputs[0][0], inputs[0][1]};
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::ResizeLike&, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::ResizeLike&, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     for (int axis = 2; axis < shape.rank(); ++axis) shape[axis] = inputs[1][axis];
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Upsample& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Upsample& op, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     for (int axis = 2; axis < shape.rank(); ++axis) shape[axis] *= op.factor;
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Concat& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Concat& op, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     for (const auto& other : inputs.subspan(1)) {
       require_alike(op.name, inputs[0], other, false);
@@ -161,27 +164,27 @@ class Recorder {
     }
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Add& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Add& op, std::span<const Shape> inputs) {
     require_alike(op.name, inputs[0], inputs[1], true);
     return inputs[0];
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Multiply& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Multiply& op, std::span<const Shape> inputs) {
     require_alike(op.name, inputs[0], inputs[1], inputs[1][1] != 1);
     return inputs[0];
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::SelectChannels& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::SelectChannels& op, std::span<const Shape> inputs) {
     Shape shape = inputs[0];
     const std::int64_t count = op.count < 0 ? shape[1] - op.first : op.count;
     if (count < 1 || op.first + count > shape[1]) throw unsuited(op.name, shape.text());
     shape[1] = count;
     return shape;
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Modulate& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Modulate& op, std::span<const Shape> inputs) {
     if (!(inputs[1] == Shape{inputs[0][0], 2 * inputs[0][1]}))
       throw unsuited(op.name, inputs[0].text() + " by " + inputs[1].text());
     return inputs[0];
   }
-  [[nodiscard]] static Shape shape_of(const nn::op::Moments& op, std::span<const Shape> inputs) {
+  [[nodiscard]] IVADO_INLINE static Shape shape_of(const nn::op::Moments& op, std::span<const Shape> inputs) {
     Shape shape = inputs[1];
     for (const auto& other : inputs.subspan(2)) require_alike(op.name, shape, other, true);
     if (!(inputs[0] == Shape{shape[0], static_cast<std::int64_t>(inputs.size()) - 1}))

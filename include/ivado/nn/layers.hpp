@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "../inline.hpp"
 #include "op.hpp"
 #include "parameter.hpp"
 
@@ -40,7 +41,7 @@ class Scope {
  public:
   explicit Scope(ParameterList& list) : list_(&list) {}
   /// The scope of a child: `scope.child("encoder")`.
-  [[nodiscard]] Scope child(const std::string& name) const {
+  [[nodiscard]] IVADO_INLINE Scope child(const std::string& name) const {
     Scope inner = *this;
     inner.prefix_ += name + ".";
     return inner;
@@ -48,11 +49,12 @@ class Scope {
   /// The scope of a child with a number for a name.
   [[nodiscard]] Scope child(int number) const { return child(std::to_string(number)); }
   /// Adds a tensor under this prefix.
-  ParameterId add(const std::string& name, const Shape& shape, InitialValues init, Role role = Role::weight) const {
+  IVADO_INLINE ParameterId add(const std::string& name, const Shape& shape, InitialValues init,
+                               Role role = Role::weight) const {
     return list_->add({prefix_ + name, shape, init, role});
   }
   /// Adds another name for an earlier tensor.
-  void add_alias(const std::string& name, ParameterId of) const {
+  IVADO_INLINE void add_alias(const std::string& name, ParameterId of) const {
     ParameterSpec spec = (*list_)[of];
     spec.name = prefix_ + name;
     spec.shared_with = of;
@@ -82,7 +84,8 @@ struct ConvolutionOptions {
 class Convolution {
  public:
   /// @param scope  its parameters are added under it
-  Convolution(const Scope& scope, std::int64_t in, std::int64_t out, const ConvolutionOptions& options = {}) {
+  IVADO_INLINE Convolution(const Scope& scope, std::int64_t in, std::int64_t out,
+                           const ConvolutionOptions& options = {}) {
     Shape shape{out, in};
     std::int64_t elements = 1;
     for (int axis = 0; axis < options.dimension; ++axis) {
@@ -116,7 +119,8 @@ class Convolution {
 /// Transposed convolution that enlarges each spatial axis `kernel` times: `weight` [in, out, kernel…], `bias` [out].
 class TransposedConvolution {
  public:
-  TransposedConvolution(const Scope& scope, int dimension, std::int64_t in, std::int64_t out, std::int64_t kernel = 2) {
+  IVADO_INLINE TransposedConvolution(const Scope& scope, int dimension, std::int64_t in, std::int64_t out,
+                                     std::int64_t kernel = 2) {
     Shape shape{in, out};
     for (int axis = 0; axis < dimension; ++axis) shape.push_back(kernel);
     const auto fan = static_cast<double>(shape.size() / in);  // PyTorch counts the second axis
@@ -140,7 +144,7 @@ class TransposedConvolution {
 class Linear {
  public:
   /// @param shared_weight  an earlier layer's weight that serves here as well, under a name of its own
-  Linear(const Scope& scope, std::int64_t in, std::int64_t out, ParameterId shared_weight = no_parameter) {
+  IVADO_INLINE Linear(const Scope& scope, std::int64_t in, std::int64_t out, ParameterId shared_weight = no_parameter) {
     const InitialValues init(Init::fan_in_uniform, static_cast<double>(in));
     if (shared_weight == no_parameter)
       op_.weight = scope.add("weight", {out, in}, init);
@@ -211,7 +215,8 @@ enum class NormKind {
 class Norm {
  public:
   /// @param deviation  of the first weights around 1
-  Norm(const Scope& scope, NormKind kind, std::int64_t channels, double momentum = 0.1, double deviation = 0) {
+  IVADO_INLINE Norm(const Scope& scope, NormKind kind, std::int64_t channels, double momentum = 0.1,
+                    double deviation = 0) {
     const auto weight = [&] {
       return scope.add("weight", {channels},
                        deviation > 0 ? InitialValues(Init::normal_around_one, 1, deviation) : Init::ones);
@@ -280,8 +285,8 @@ struct BlockOptions {
 class Block {
  public:
   /// @param scope  the parent; `convolution_name` and `norm_name` name the children in it
-  Block(const Scope& scope, const std::string& convolution_name, const std::string& norm_name, std::int64_t in,
-        std::int64_t out, const BlockOptions& options)
+  IVADO_INLINE Block(const Scope& scope, const std::string& convolution_name, const std::string& norm_name,
+                     std::int64_t in, std::int64_t out, const BlockOptions& options)
       : convolution(scope.child(convolution_name), in, out, options.convolution),
         norm(scope.child(norm_name), options.norm, options.order == BlockOrder::norm_activation_convolution ? in : out,
              options.momentum),
@@ -325,14 +330,14 @@ class FilmLayer {
 
   /// @param scope   the layer's; its parameters are `generator.linear1.weight` and so on
   /// @param shared  of the first FiLM layer of the network; nothing if this is it
-  FilmLayer(const Scope& scope, std::int64_t conditions, std::int64_t channels,
-            const std::optional<SharedWeights>& shared, bool as_ivadomed)
+  IVADO_INLINE FilmLayer(const Scope& scope, std::int64_t conditions, std::int64_t channels,
+                         const std::optional<SharedWeights>& shared, bool as_ivadomed)
       : linear1_(scope.child("generator").child("linear1"), conditions, 64, shared ? shared->linear1 : no_parameter),
         linear2_(scope.child("generator").child("linear2"), 64, 16, shared ? shared->linear2 : no_parameter),
         linear3_(scope.child("generator").child("linear3"), 16, 2 * channels),
         as_ivadomed_(as_ivadomed) {}
 
-  [[nodiscard]] SharedWeights shared_weights() const noexcept {
+  [[nodiscard]] IVADO_INLINE SharedWeights shared_weights() const noexcept {
     return {linear1_.operation().weight, linear2_.operation().weight};
   }
 

@@ -32,6 +32,7 @@
 #include "../engine/pointwise_convolution.hpp"
 #include "../engine/primitives.hpp"
 #include "../engine/winograd.hpp"
+#include "../inline.hpp"
 #include "backend.hpp"
 #include "fused_norm.hpp"
 #include "tensor_shape.hpp"
@@ -40,13 +41,13 @@ namespace ivado::nn {
 namespace detail {
 
 /// A tensor's elements as oneDNN describes them, by their strides.
-[[nodiscard]] inline dnnl::memory::desc describe_strided(const at::Tensor& tensor) {
+[[nodiscard]] IVADO_INLINE dnnl::memory::desc describe_strided(const at::Tensor& tensor) {
   return {dnnl::memory::dims(tensor.sizes().begin(), tensor.sizes().end()), dnnl::memory::data_type::f32,
           dnnl::memory::dims(tensor.strides().begin(), tensor.strides().end())};
 }
 
 /// oneDNN's queue of the calling thread.
-[[nodiscard]] inline dnnl::stream& onednn_stream() {
+[[nodiscard]] IVADO_INLINE dnnl::stream& onednn_stream() {
   static thread_local dnnl::stream stream(engine::processor());
   return stream;
 }
@@ -57,24 +58,24 @@ struct OneDnnMemory {
   dnnl::memory memory;
 
   /// Memory that a tensor has.
-  [[nodiscard]] static OneDnnMemory of(const at::Tensor& tensor) {
+  [[nodiscard]] IVADO_INLINE static OneDnnMemory of(const at::Tensor& tensor) {
     return {tensor, dnnl::memory(describe_strided(tensor), engine::processor(), tensor.data_ptr<float>())};
   }
   /// New memory.
-  [[nodiscard]] static OneDnnMemory make(const dnnl::memory::desc& description) {
+  [[nodiscard]] IVADO_INLINE static OneDnnMemory make(const dnnl::memory::desc& description) {
     at::Tensor owner =
         at::empty({static_cast<std::int64_t>(description.get_size() / sizeof(float))}, at::TensorOptions(at::kFloat));
     return {owner, dnnl::memory(description, engine::processor(), owner.data_ptr<float>())};
   }
   /// The elements of `from` in the layout `wanted`: the same memory where it has that layout already.
-  [[nodiscard]] static OneDnnMemory in_layout(OneDnnMemory from, const dnnl::memory::desc& wanted) {
+  [[nodiscard]] IVADO_INLINE static OneDnnMemory in_layout(OneDnnMemory from, const dnnl::memory::desc& wanted) {
     if (from.memory.get_desc() == wanted) return from;
     OneDnnMemory to = make(wanted);
     from.copy_to(to);
     return to;
   }
   /// Puts the elements into other memory, in its layout.
-  void copy_to(OneDnnMemory& to) const {
+  IVADO_INLINE void copy_to(OneDnnMemory& to) const {
     dnnl::memory source = memory;
     dnnl::reorder(source, to.memory).execute(onednn_stream(), source, to.memory);
   }
@@ -83,14 +84,14 @@ struct OneDnnMemory {
 /// A tensor that a primitive fills, by way of other memory where it writes another layout.
 class OneDnnTarget {
  public:
-  OneDnnTarget(const at::Tensor& tensor, const dnnl::memory::desc& wanted)
+  IVADO_INLINE OneDnnTarget(const at::Tensor& tensor, const dnnl::memory::desc& wanted)
       : result_(OneDnnMemory::of(tensor)),
         is_direct_(result_.memory.get_desc() == wanted),
         written_(is_direct_ ? result_ : OneDnnMemory::make(wanted)) {}
   /// What the primitive writes.
   [[nodiscard]] const dnnl::memory& memory() const noexcept { return written_.memory; }
   /// Brings what was written into the tensor, and waits for it.
-  void finish() {
+  IVADO_INLINE void finish() {
     if (!is_direct_) written_.copy_to(result_);
     onednn_stream().wait();
   }
@@ -108,7 +109,8 @@ class OneDnnConvolution {
   /// @param x       [N, in, spatial…]
   /// @param weight  [out, in, kernel…]
   /// @throws dnnl::error if oneDNN has no implementation
-  OneDnnConvolution(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding, bool has_bias)
+  IVADO_INLINE OneDnnConvolution(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding,
+                                 bool has_bias)
       : stride_(stride),
         padding_(padding),
         has_bias_(has_bias),
@@ -124,7 +126,8 @@ class OneDnnConvolution {
 
   /// The result [N, out, spatial…].
   /// @param bias  [out]; not read where there is none
-  [[nodiscard]] at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+  [[nodiscard]] IVADO_INLINE at::Tensor forward(const at::Tensor& x, const at::Tensor& weight,
+                                                const at::Tensor& bias) const {
     if (is_pointwise(x)) {
       at::Tensor y = at::empty(sizes(result_shape_), x.options());
       engine::pointwise_convolve(pointwise_of(x), x.data_ptr<float>(), weight.contiguous().data_ptr<float>(),
@@ -152,8 +155,8 @@ class OneDnnConvolution {
   }
 
   /// The gradient by the input.
-  [[nodiscard]] at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight,
-                                          const at::Tensor& like) {
+  [[nodiscard]] IVADO_INLINE at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight,
+                                                       const at::Tensor& like) {
     if (is_pointwise(gradient)) {
       at::Tensor out = at::empty(like.sizes(), like.options());
       engine::PointwiseShape turned = pointwise_of(gradient);
@@ -183,7 +186,8 @@ class OneDnnConvolution {
   }
 
   /// The gradients by weight and bias; the second is undefined where there is no bias.
-  [[nodiscard]] std::pair<at::Tensor, at::Tensor> weight_gradients(const at::Tensor& gradient, const at::Tensor& x) {
+  [[nodiscard]] IVADO_INLINE std::pair<at::Tensor, at::Tensor> weight_gradients(const at::Tensor& gradient,
+                                                                                const at::Tensor& x) {
     if (is_pointwise(x)) {
       at::Tensor out = at::empty(sizes(weight_shape_), gradient.options());
       engine::pointwise_weight_gradient(pointwise_of(x), x.data_ptr<float>(), gradient.data_ptr<float>(),
@@ -235,17 +239,19 @@ class OneDnnConvolution {
   };
 
   /// True if this is a matrix product of plain values, of as many voxels as the loops take at once or more.
-  [[nodiscard]] bool is_pointwise(const at::Tensor& one) const {
+  [[nodiscard]] IVADO_INLINE bool is_pointwise(const at::Tensor& one) const {
     return weight_shape_[2] == 1 && stride_ == 1 && padding_ == 0 && one.is_contiguous() &&
            one.numel() >= 16 * one.size(0) * one.size(1) && engine::has_pointwise(weight_shape_[1], weight_shape_[0]);
   }
-  [[nodiscard]] engine::PointwiseShape pointwise_of(const at::Tensor& one) const {
+  [[nodiscard]] IVADO_INLINE engine::PointwiseShape pointwise_of(const at::Tensor& one) const {
     return {one.size(0), weight_shape_[1], weight_shape_[0], one.numel() / (one.size(0) * one.size(1))};
   }
 
   /// The convolution for Winograd's algorithm, where that is possible and pays.
-  [[nodiscard]] static std::optional<engine::WinogradShape> winograd_of(const Shape& x, const Shape& weight,
-                                                                        std::int64_t stride, std::int64_t padding) {
+  [[nodiscard]] IVADO_INLINE static std::optional<engine::WinogradShape> winograd_of(const Shape& x,
+                                                                                     const Shape& weight,
+                                                                                     std::int64_t stride,
+                                                                                     std::int64_t padding) {
     const std::int64_t lanes = lanes_for(weight);
     const bool fits = weight[2] == 3 && stride == 1 && padding <= 1 && weight[0] % lanes == 0 &&
                       weight[1] % lanes == 0 && x.size() > 0 && engine::winograd_kernels(lanes) != nullptr;
@@ -262,7 +268,7 @@ class OneDnnConvolution {
     return engine::is_winograd_faster(shape, true) ? std::optional(shape) : std::nullopt;
   }
   /// Channels at once: a vector of the processor where they fill such vectors.
-  [[nodiscard]] static std::int64_t lanes_for(const Shape& weight) {
+  [[nodiscard]] IVADO_INLINE static std::int64_t lanes_for(const Shape& weight) {
     const std::int64_t most = engine::native_block();
     return weight[0] % most == 0 && weight[1] % most == 0 ? most : 8;
   }
@@ -282,8 +288,8 @@ class OneDnnConvolution {
             tensor.stride(1)};
   }
   /// The weights packed, in room that each thread keeps: the largest layer's, at four times its weights.
-  [[nodiscard]] const engine::LineBuffer& pack(const engine::WinogradShape& shape,
-                                               const engine::WeightView<const float>& weights) const {
+  [[nodiscard]] IVADO_INLINE const engine::LineBuffer& pack(const engine::WinogradShape& shape,
+                                                            const engine::WeightView<const float>& weights) const {
     static thread_local engine::LineBuffer packed;
     engine::winograd_pack(shape, kernels(), weights, shape.in, shape.out, packed);
     return packed;
@@ -295,25 +301,24 @@ class OneDnnConvolution {
             axes == 5 ? weight.stride(2) : 0,  weight.stride(axes - 2), weight.stride(axes - 1)};
   }
 
-  [[nodiscard]] static Shape result_of(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding) {
+  [[nodiscard]] IVADO_INLINE static Shape result_of(const Shape& x, const Shape& weight, std::int64_t stride,
+                                                    std::int64_t padding) {
     Shape result{x[0], weight[0]};
     for (int axis = 2; axis < x.rank(); ++axis) result.push_back((x[axis] + 2 * padding - weight[axis]) / stride + 1);
     return result;
   }
   [[nodiscard]] static at::IntArrayRef sizes(const Shape& shape) { return {shape.begin(), shape.end()}; }
   /// A new tensor in the memory format of `x`.
-  [[nodiscard]] static at::Tensor empty_like(const at::Tensor& x, const Shape& shape) {
+  [[nodiscard]] IVADO_INLINE static at::Tensor empty_like(const at::Tensor& x, const Shape& shape) {
     return at::empty(sizes(shape), x.options(), x.suggest_memory_format());
   }
-  [[nodiscard]] dnnl::memory::desc bias_description() const {
+  [[nodiscard]] IVADO_INLINE dnnl::memory::desc bias_description() const {
     return has_bias_ ? dnnl::memory::desc({weight_shape_[0]}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a)
                      : dnnl::memory::desc();
   }
-  [[nodiscard]] static dnnl::convolution_forward::primitive_desc describe_forward(const dnnl::memory::desc& source,
-                                                                                  const dnnl::memory::desc& weights,
-                                                                                  const dnnl::memory::desc& bias,
-                                                                                  const dnnl::memory::desc& result,
-                                                                                  const engine::Window& window) {
+  [[nodiscard]] IVADO_INLINE static dnnl::convolution_forward::primitive_desc describe_forward(
+      const dnnl::memory::desc& source, const dnnl::memory::desc& weights, const dnnl::memory::desc& bias,
+      const dnnl::memory::desc& result, const engine::Window& window) {
     constexpr auto kind = dnnl::prop_kind::forward_training;
     constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
@@ -324,10 +329,10 @@ class OneDnnConvolution {
             engine::processor()};
 #endif
   }
-  [[nodiscard]] static ToWeights describe_weights(const dnnl::memory::desc& source, const dnnl::memory::desc& weights,
-                                                  const dnnl::memory::desc& bias, const dnnl::memory::desc& result,
-                                                  const engine::Window& window,
-                                                  const dnnl::convolution_forward::primitive_desc& forward) {
+  [[nodiscard]] IVADO_INLINE static ToWeights describe_weights(
+      const dnnl::memory::desc& source, const dnnl::memory::desc& weights, const dnnl::memory::desc& bias,
+      const dnnl::memory::desc& result, const engine::Window& window,
+      const dnnl::convolution_forward::primitive_desc& forward) {
     constexpr auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
     return {engine::processor(), algorithm,     source,        weights, bias, result,
@@ -338,12 +343,12 @@ class OneDnnConvolution {
             forward};
 #endif
   }
-  [[nodiscard]] static bool is_direct(const dnnl::primitive_desc_base& description) {
+  [[nodiscard]] IVADO_INLINE static bool is_direct(const dnnl::primitive_desc_base& description) {
     return std::string_view(description.impl_info_str()).starts_with("jit");
   }
 
   /// The gradient by the input, described when it is first asked for.
-  [[nodiscard]] const ToInput& to_input(const at::Tensor& like) {
+  [[nodiscard]] IVADO_INLINE const ToInput& to_input(const at::Tensor& like) {
     const std::lock_guard lock(mutex_);
     if (!to_input_) {
       const auto source = engine::describe_any(shape_of_tensor(like));
@@ -361,7 +366,7 @@ class OneDnnConvolution {
     }
     return *to_input_;
   }
-  void prepare_weights(const at::Tensor& x) {
+  IVADO_INLINE void prepare_weights(const at::Tensor& x) {
     const std::lock_guard lock(mutex_);
     if (to_weights_) return;
     to_weights_.emplace(describe_weights(engine::describe_any(shape_of_tensor(x)), engine::describe_any(weight_shape_),
@@ -370,7 +375,7 @@ class OneDnnConvolution {
     if (x.dim() == 5 && stride_ == 1 && !is_direct(*to_weights_) && weight_shape_[1] < 64) planes_ = describe_planes(x);
   }
   /// Nothing where oneDNN has no direct kernel for these slices.
-  [[nodiscard]] std::optional<Planes> describe_planes(const at::Tensor& x) const {
+  [[nodiscard]] IVADO_INLINE std::optional<Planes> describe_planes(const at::Tensor& x) const {
     const std::int64_t kernel = weight_shape_[2];
     const Shape source{x.size(2), x.size(1), x.size(3), x.size(4)};
     const Shape result{result_shape_[2], result_shape_[1], result_shape_[3], result_shape_[4]};
@@ -404,19 +409,20 @@ class OneDnnConvolution {
     }
   }
   /// The same layout of fewer slices, which lie one behind the other in it.
-  [[nodiscard]] static dnnl::memory::desc with_slices(const dnnl::memory::desc& layout, std::int64_t count) {
+  [[nodiscard]] IVADO_INLINE static dnnl::memory::desc with_slices(const dnnl::memory::desc& layout,
+                                                                   std::int64_t count) {
     auto dims = layout.dims();
     dims[0] = count;
     return layout.submemory_desc(dims, dnnl::memory::dims(dims.size(), 0));
   }
   /// The slices of one volume of a batch, in a layout.
-  [[nodiscard]] static OneDnnMemory slices_of(const at::Tensor& volumes, std::int64_t n,
-                                              const dnnl::memory::desc& layout) {
+  [[nodiscard]] IVADO_INLINE static OneDnnMemory slices_of(const at::Tensor& volumes, std::int64_t n,
+                                                           const dnnl::memory::desc& layout) {
     return OneDnnMemory::in_layout(OneDnnMemory::of(volumes[n].transpose(0, 1)), layout);
   }
   /// Some of the slices of a memory.
-  [[nodiscard]] static dnnl::memory part_of(const OneDnnMemory& slices, const dnnl::memory::desc& part,
-                                            std::int64_t first) {
+  [[nodiscard]] IVADO_INLINE static dnnl::memory part_of(const OneDnnMemory& slices, const dnnl::memory::desc& part,
+                                                         std::int64_t first) {
     const auto whole = slices.memory.get_desc();
     const std::size_t bytes = whole.get_size() / static_cast<std::size_t>(whole.dims()[0]);
     auto* const data = static_cast<std::byte*>(slices.memory.get_data_handle());
@@ -425,12 +431,12 @@ class OneDnnConvolution {
 
   /// True for slices of few channels, as a network's first layer sees them: oneDNN's kernels work on vectors of input channels, and
   /// the product of the gradient and the unfolded input is several times faster.
-  [[nodiscard]] bool unfolds() const {
+  [[nodiscard]] IVADO_INLINE bool unfolds() const {
     return weight_shape_.rank() == 4 && weight_shape_[1] < 8 && weight_shape_[2] > 1 && weight_shape_[0] % 8 == 0 &&
            result_shape_[2] * result_shape_[3] >= 16 && engine::has_avx2();
   }
-  [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_unfolding(const at::Tensor& given,
-                                                                         const at::Tensor& input) const {
+  [[nodiscard]] IVADO_INLINE std::pair<at::Tensor, at::Tensor> gradients_by_unfolding(const at::Tensor& given,
+                                                                                      const at::Tensor& input) const {
     constexpr std::int64_t most = std::int64_t{16} << 20;  // floats that are unfolded at once
     const at::Tensor x = input.contiguous();
     const at::Tensor gradient = given.contiguous();
@@ -453,8 +459,8 @@ class OneDnnConvolution {
             has_bias_ ? gradient.sum(at::IntArrayRef({0, 2, 3})) : at::Tensor()};
   }
 
-  [[nodiscard]] std::pair<at::Tensor, at::Tensor> gradients_by_planes(const at::Tensor& gradient,
-                                                                      const at::Tensor& x) const {
+  [[nodiscard]] IVADO_INLINE std::pair<at::Tensor, at::Tensor> gradients_by_planes(const at::Tensor& gradient,
+                                                                                   const at::Tensor& x) const {
     at::Tensor out = at::zeros(sizes(weight_shape_), gradient.options());
     for (std::int64_t n = 0; n < x.size(0); ++n) {
       const OneDnnMemory source = slices_of(x, n, planes_->source);
@@ -494,10 +500,10 @@ class OneDnnConvolution {
 };
 
 /// The convolution of these shapes, described once; null where oneDNN has no fast one.
-[[nodiscard]] inline std::shared_ptr<OneDnnConvolution> onednn_convolution(const at::Tensor& x,
-                                                                           const at::Tensor& weight,
-                                                                           std::int64_t stride, std::int64_t padding,
-                                                                           bool has_bias) {
+[[nodiscard]] IVADO_INLINE std::shared_ptr<OneDnnConvolution> onednn_convolution(const at::Tensor& x,
+                                                                                 const at::Tensor& weight,
+                                                                                 std::int64_t stride,
+                                                                                 std::int64_t padding, bool has_bias) {
   constexpr std::size_t most = 1024;  // of shapes; images of ever new sizes shall not fill the memory
   static std::mutex mutex;
   static std::map<std::vector<std::int64_t>, std::shared_ptr<OneDnnConvolution>> known;
@@ -518,8 +524,9 @@ class OneDnnConvolution {
 
 /// The convolution with its gradients, for autograd.
 struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFunction> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const c10::optional<at::Tensor>& bias, std::int64_t stride, std::int64_t padding) {
+  IVADO_INLINE static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                                         const at::Tensor& weight, const c10::optional<at::Tensor>& bias,
+                                         std::int64_t stride, std::int64_t padding) {
     context->save_for_backward({x, weight});
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] = padding;
@@ -527,8 +534,8 @@ struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFu
     return onednn_convolution(x, weight, stride, padding, bias.has_value())
         ->forward(x, weight, bias.value_or(at::Tensor()));
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
+  IVADO_INLINE static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                              const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor& x = saved[0];
     const at::Tensor& weight = saved[1];
@@ -555,7 +562,7 @@ class OneDnnInterpreter : public TorchInterpreter {
   using TorchInterpreter::apply;
   using TorchInterpreter::TorchInterpreter;
 
-  Value apply(const op::Convolution& op, std::span<const Value> inputs) const {
+  IVADO_INLINE Value apply(const op::Convolution& op, std::span<const Value> inputs) const {
     const Value& weight = tensor(op.weight);
     const bool is_plain = inputs[0].is_cpu() && inputs[0].scalar_type() == at::kFloat &&
                           weight.scalar_type() == at::kFloat && convolution_type() == at::kFloat &&
@@ -573,7 +580,7 @@ class OneDnnInterpreter : public TorchInterpreter {
   }
 
   /// A norm and what stands around it as one step.
-  Value normalize(const NormStep& step, const Value& x) const {
+  IVADO_INLINE Value normalize(const NormStep& step, const Value& x) const {
     const bool has_plain_dropout = step.dropout == nullptr || step.dropout->whole_channels;
     const bool has_variance = x.dim() > 2 && x.numel() > x.size(1);
     if (!can_fuse_norm(x) || !has_variance || !has_plain_dropout) return step.one_by_one(*this, x);

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "../inline.hpp"
 #include "parameter.hpp"
 
 namespace ivado::nn {
@@ -171,12 +172,12 @@ using Op =
                  op::SelectChannels, op::Modulate, op::Moments, op::DivideByMax, op::DivideByChannelSum>;
 
 /// Name of an operation.
-[[nodiscard]] inline std::string_view op_name(const Op& op) {
+[[nodiscard]] IVADO_INLINE std::string_view op_name(const Op& op) {
   return std::visit([](const auto& one) { return one.name; }, op);
 }
 
 /// The parameters of an operation, in the order of their names in the state dictionary; empty for most.
-[[nodiscard]] inline std::vector<ParameterId> op_parameters(const Op& op) {
+[[nodiscard]] IVADO_INLINE std::vector<ParameterId> op_parameters(const Op& op) {
   std::vector<ParameterId> out;
   std::visit(
       [&](const auto& one) {

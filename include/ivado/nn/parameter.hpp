@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../data/array.hpp"
+#include "../inline.hpp"
 #include "../random.hpp"
 
 namespace ivado::nn {
@@ -57,7 +58,7 @@ struct ParameterSpec {
   ParameterId shared_with = no_parameter;  ///< an earlier tensor that this name is another name of
 
   /// The name of the layer that the tensor belongs to: all before its last part.
-  [[nodiscard]] std::string_view layer() const noexcept {
+  [[nodiscard]] IVADO_INLINE std::string_view layer() const noexcept {
     const std::size_t dot = name.rfind('.');
     return std::string_view(name).substr(0, dot == std::string::npos ? 0 : dot);
   }
@@ -67,7 +68,7 @@ struct ParameterSpec {
 class ParameterList {
  public:
   /// Adds a tensor and tells its place.
-  ParameterId add(ParameterSpec spec) {
+  IVADO_INLINE ParameterId add(ParameterSpec spec) {
     specs_.push_back(std::move(spec));
     return static_cast<ParameterId>(specs_.size() - 1);
   }
@@ -76,14 +77,14 @@ class ParameterList {
   [[nodiscard]] auto begin() const noexcept { return specs_.begin(); }
   [[nodiscard]] auto end() const noexcept { return specs_.end(); }
   /// Number of trained values; a tensor that has several names counts once.
-  [[nodiscard]] std::int64_t trained_values() const {
+  [[nodiscard]] IVADO_INLINE std::int64_t trained_values() const {
     std::int64_t sum = 0;
     for (const auto& spec : specs_)
       if (spec.role == Role::weight && spec.shared_with == no_parameter) sum += spec.shape.size();
     return sum;
   }
   /// The first tensor of each layer that has trained ones, in order: what transfer learning counts.
-  [[nodiscard]] std::vector<ParameterId> layers() const {
+  [[nodiscard]] IVADO_INLINE std::vector<ParameterId> layers() const {
     std::vector<ParameterId> out;
     std::string_view last;
     for (std::size_t i = 0; i < specs_.size(); ++i) {
@@ -103,7 +104,7 @@ class ParameterList {
 };
 
 /// The initial values of parameter number `id`: a function of seed and place, whatever computes the network.
-[[nodiscard]] inline Array<float> initial_values(const ParameterSpec& spec, ParameterId id, std::uint64_t seed) {
+[[nodiscard]] IVADO_INLINE Array<float> initial_values(const ParameterSpec& spec, ParameterId id, std::uint64_t seed) {
   Array<float> values(spec.shape);
   Rng rng(RandomKey{seed, 0, static_cast<std::uint32_t>(id), stream_weights});
   const auto uniform = [&](double bound) {

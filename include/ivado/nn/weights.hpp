@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado::nn {
 
@@ -42,7 +43,7 @@ struct Weights {
   std::map<std::string, std::string> metadata;
 
   /// The tensor of a name, or null.
-  [[nodiscard]] const WeightTensor* find(std::string_view name) const noexcept {
+  [[nodiscard]] IVADO_INLINE const WeightTensor* find(std::string_view name) const noexcept {
     for (const auto& tensor : tensors)
       if (tensor.name == name) return &tensor;
     return nullptr;
@@ -84,7 +85,7 @@ enum class StoredType { float64, float32, float16, bfloat16, int64, int32, int16
 }
 
 /// The number that 16 bits are in IEEE 754 binary16, exactly.
-[[nodiscard]] inline float float_of_half(std::uint16_t bits) noexcept {
+[[nodiscard]] IVADO_INLINE float float_of_half(std::uint16_t bits) noexcept {
   const std::uint32_t sign = (bits & 0x8000U) << 16U;
   const int exponent = (bits >> 10) & 31;
   const std::uint32_t fraction = bits & 1023U;
@@ -114,8 +115,8 @@ void convert_run(const std::byte* from, std::size_t step, std::size_t count, std
 /// float64 is rounded to the nearest float32, or to infinity where it is too large.
 /// @param from  the first element; little-endian, not necessarily aligned
 /// @param to    room for `count` elements, not necessarily aligned
-inline void convert_elements(StoredType type, const std::byte* from, std::size_t step, std::size_t count,
-                             std::byte* to) {
+IVADO_INLINE void convert_elements(StoredType type, const std::byte* from, std::size_t step, std::size_t count,
+                                   std::byte* to) {
   static_assert(std::endian::native == std::endian::little,
                 "ivado: files of weights are little-endian, and so must the machine be");
   const auto to_float = [](auto value) { return static_cast<float>(value); };
@@ -153,7 +154,7 @@ inline void convert_elements(StoredType type, const std::byte* from, std::size_t
 }
 
 /// A name that came from a file, for messages: in quotes, on one line, at most 80 bytes of it.
-[[nodiscard]] inline std::string quoted(std::string_view name) {
+[[nodiscard]] IVADO_INLINE std::string quoted(std::string_view name) {
   constexpr std::size_t longest = 80;
   std::string out = "\"" + std::string(name.substr(0, longest)) + (name.size() > longest ? "…\"" : "\"");
   for (char& letter : out)
@@ -174,7 +175,7 @@ class MemoryLimit final : public std::pmr::memory_resource {
 
   /// Counts bytes that are about to be allocated.
   /// @throws Error (data) if they are more than what is left
-  void charge(std::uint64_t bytes) {
+  IVADO_INLINE void charge(std::uint64_t bytes) {
     if (bytes > limit_ - used_)
       throw data_error(doing_,
                        "it asks for more than " + std::to_string(limit_ >> 10U) +
@@ -206,16 +207,16 @@ class MemoryLimit final : public std::pmr::memory_resource {
     constexpr auto all = std::numeric_limits<std::uint64_t>::max();
     return file_size > (all - fixed) / 4 ? all : 4 * file_size + fixed;
   }
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+  IVADO_INLINE void* do_allocate(std::size_t bytes, std::size_t alignment) override {
     if (bytes > std::numeric_limits<std::size_t>::max() - overhead) charge(std::numeric_limits<std::uint64_t>::max());
     charge(bytes + overhead);
     return std::pmr::new_delete_resource()->allocate(bytes, alignment);
   }
-  void do_deallocate(void* place, std::size_t bytes, std::size_t alignment) override {
+  IVADO_INLINE void do_deallocate(void* place, std::size_t bytes, std::size_t alignment) override {
     std::pmr::new_delete_resource()->deallocate(place, bytes, alignment);
     release(bytes + overhead);
   }
-  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+  [[nodiscard]] IVADO_INLINE bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
     return this == &other;
   }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -26,7 +27,7 @@ class Binarize {
   Binarize() = default;
   explicit Binarize(const Params& params) : params_(params) {}
 
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     if (params_.thr < 0) return;
     for (float& value : prediction.voxels) value = static_cast<double>(value) >= params_.thr ? 1.0F : 0.0F;
     prediction.is_mask = true;

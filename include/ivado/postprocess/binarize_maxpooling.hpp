@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -23,7 +24,7 @@ class BinarizeMaxPooling {
   BinarizeMaxPooling() = default;
   explicit BinarizeMaxPooling(const Params&) {}
 
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     prediction.is_mask = true;
     if (prediction.voxels.empty()) return;
     const std::int64_t classes = prediction.voxels.extent(0);

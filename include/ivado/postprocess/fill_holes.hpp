@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../metric/components.hpp"
 #include "concept.hpp"
 
@@ -16,7 +17,7 @@ namespace ivado {
 /// @param values       any rank from 1 to 6, any strides
 /// @param skip_single  axes of one voxel have no outside, so that the holes of an image of one slice are filled in 2-D
 /// Same rule as scipy.ndimage.binary_fill_holes with a box of 2·reach + 1 voxels as structuring element.
-inline void fill_holes_in(ArrayView<float> values, std::int32_t reach = 1, bool skip_single = true) {
+IVADO_INLINE void fill_holes_in(ArrayView<float> values, std::int32_t reach = 1, bool skip_single = true) {
   if (values.size() == 0) return;
   const auto is_background = [](float value) { return !(value >= 0.5F); };
   const Components background(values, Neighbourhood::box(values.rank(), reach), is_background);
@@ -48,7 +49,7 @@ class FillHoles {
   FillHoles() = default;
   explicit FillHoles(const Params& params) : params_(params) {}
 
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     prediction.is_mask = true;
     if (prediction.voxels.empty()) return;
     for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c)

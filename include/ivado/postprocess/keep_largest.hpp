@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../metric/components.hpp"
 #include "concept.hpp"
 
@@ -14,7 +15,7 @@ namespace ivado {
 /// order stays. Values below 0.001 belong to no component and become 0 (ivadomed's rule for soft predictions; it
 /// leaves masks as they are).
 /// @param values  any rank from 1 to 6, any strides, values in [0, 1]
-inline void keep_largest_component(ArrayView<float> values, Connectivity connectivity = Connectivity::faces) {
+IVADO_INLINE void keep_largest_component(ArrayView<float> values, Connectivity connectivity = Connectivity::faces) {
   if (values.size() == 0) return;
   const auto is_foreground = [](float value) { return static_cast<double>(value) >= 0.001; };
   const Components components(values, connectivity, is_foreground);
@@ -48,7 +49,7 @@ class KeepLargest {
   KeepLargest() = default;
   explicit KeepLargest(const Params& params) : params_(params) {}
 
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     if (prediction.voxels.empty()) return;
     const std::int64_t classes = prediction.voxels.extent(0);
     const ArrayView<float> all = prediction.voxels.view();

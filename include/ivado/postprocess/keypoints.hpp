@@ -22,6 +22,7 @@
 #include "../data/geometry.hpp"
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -58,7 +59,7 @@ struct KeypointParams {
 namespace detail {
 
 /// The greatest value within `reach` of each element along one axis of a dense array, in place.
-inline void running_maximum(Array<float>& values, int axis, std::int64_t reach) {
+IVADO_INLINE void running_maximum(Array<float>& values, int axis, std::int64_t reach) {
   std::int64_t outer = 1;
   std::int64_t inner = 1;
   const std::int64_t n = values.extent(axis);
@@ -86,8 +87,8 @@ inline void running_maximum(Array<float>& values, int axis, std::int64_t reach) 
 /// ivadomed (scikit-image's peak_local_max) also drops what is within that distance of the border, along any
 /// axis: so it finds nothing at all in volumes of less than 11 voxels along one of them. `as_ivadomed` does that too.
 /// @param map  3 axes
-[[nodiscard]] inline std::vector<std::array<std::int64_t, 3>> local_maxima(ArrayView<const float> map,
-                                                                           const KeypointParams& params = {}) {
+[[nodiscard]] IVADO_INLINE std::vector<std::array<std::int64_t, 3>> local_maxima(ArrayView<const float> map,
+                                                                                 const KeypointParams& params = {}) {
   using Place = std::array<std::int64_t, 3>;
   if (map.rank() != 3)
     throw internal_error("looking for keypoints", "the heat map has the shape " + map.shape().text() + ", not 3 axes");
@@ -133,8 +134,8 @@ inline void running_maximum(Array<float>& values, int axis, std::int64_t reach) 
 }
 
 /// The place of a voxel in the world, mm, RAS+.
-[[nodiscard]] inline std::array<double, 3> world_of(const std::array<std::int64_t, 3>& voxel,
-                                                    const Geometry& geometry) {
+[[nodiscard]] IVADO_INLINE std::array<double, 3> world_of(const std::array<std::int64_t, 3>& voxel,
+                                                          const Geometry& geometry) {
   const Eigen::Vector4d place =
       geometry.affine *
       Eigen::Vector4d(static_cast<double>(voxel[0]), static_cast<double>(voxel[1]), static_cast<double>(voxel[2]), 1);
@@ -146,8 +147,8 @@ inline void running_maximum(Array<float>& values, int axis, std::int64_t reach) 
 /// Predicted and true points come alike: from a prediction, or from the heat map that is its label.
 /// @param maps  (i, j, k), or (class, i, j, k); values as they are, not binarised
 /// @throws Error (data) if the maps do not lie on the grid
-[[nodiscard]] inline std::vector<Keypoint> find_keypoints(ArrayView<const float> maps, const Geometry& geometry,
-                                                          const KeypointParams& params = {}) {
+[[nodiscard]] IVADO_INLINE std::vector<Keypoint> find_keypoints(ArrayView<const float> maps, const Geometry& geometry,
+                                                                const KeypointParams& params = {}) {
   const bool several = maps.rank() == 4;
   if (!several && maps.rank() != 3)
     throw internal_error("looking for keypoints", "the heat maps have the shape " + maps.shape().text());
@@ -166,7 +167,7 @@ inline void running_maximum(Array<float>& values, int axis, std::int64_t reach) 
 /// A label of keypoints: their class + 1 at their voxels, 0 elsewhere; shape (i, j, k). Where several share a voxel,
 /// the last one counts. To be written with `write_volume`.
 /// @throws Error (data) if a keypoint lies outside of the grid
-[[nodiscard]] inline Array<float> keypoint_label(std::span<const Keypoint> points, const Geometry& geometry) {
+[[nodiscard]] IVADO_INLINE Array<float> keypoint_label(std::span<const Keypoint> points, const Geometry& geometry) {
   auto out = zeros(geometry.shape);
   for (const auto& point : points) {
     for (int axis = 0; axis < 3; ++axis) {
@@ -186,7 +187,7 @@ inline constexpr std::string_view keypoint_columns = "class,i,j,k,x_mm,y_mm,z_mm
 
 /// Writes keypoints as CSV, one a line, with all digits. The file is there whole or not at all.
 /// @throws Error (internal) if it cannot be written
-inline void write_keypoints(const std::string& path, std::span<const Keypoint> points) {
+IVADO_INLINE void write_keypoints(const std::string& path, std::span<const Keypoint> points) {
   std::string content(keypoint_columns);
   content += '\n';
   const auto add = [&](auto number, char separator) {
@@ -206,7 +207,7 @@ inline void write_keypoints(const std::string& path, std::span<const Keypoint> p
 
 /// Reads keypoints from CSV.
 /// @throws Error (data) that names the file and the line, if it is none of `write_keypoints`
-[[nodiscard]] inline std::vector<Keypoint> read_keypoints(const std::string& path) {
+[[nodiscard]] IVADO_INLINE std::vector<Keypoint> read_keypoints(const std::string& path) {
   const std::string doing = "reading the keypoints " + path;
   const std::string remedy = "its columns are " + std::string(keypoint_columns);
   std::ifstream file(path, std::ios::binary);

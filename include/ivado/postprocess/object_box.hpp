@@ -9,6 +9,7 @@
 #include "../data/array.hpp"
 #include "../data/geometry.hpp"
 #include "../data/object_detection.hpp"
+#include "../inline.hpp"
 #include "../metric/components.hpp"
 #include "concept.hpp"
 
@@ -23,8 +24,8 @@ namespace ivado {
 /// @param prediction  [class, i, j, k], after the detector's post-processing
 /// @param geometry    of its grid
 /// @complexity one byte a voxel and one pass
-[[nodiscard]] inline Detection detect_object(const Prediction& prediction, const Geometry& geometry,
-                                             float threshold = 0.5F) {
+[[nodiscard]] IVADO_INLINE Detection detect_object(const Prediction& prediction, const Geometry& geometry,
+                                                   float threshold = 0.5F) {
   const Shape grid = prediction.voxels.shape().from(1);
   Array<std::uint8_t> mask = zeros<std::uint8_t>(grid);
   for (std::int64_t c = 0; c < prediction.voxels.extent(0); ++c) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -18,7 +19,7 @@ namespace ivado {
 namespace detail {
 
 /// "binarize_prediction, keep_largest", or "none".
-[[nodiscard]] inline std::string listed(const std::vector<std::string>& names) {
+[[nodiscard]] IVADO_INLINE std::string listed(const std::vector<std::string>& names) {
   std::string out;
   for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
   return out.empty() ? "none" : out;
@@ -36,8 +37,8 @@ struct NamedStep {
 /// in the configuration that ivadomed ships.
 /// @param names  the steps that can be named
 /// @throws Error (usage) if the section is not an object, or for a name that is not among `names`
-[[nodiscard]] inline std::vector<NamedStep> named_steps(const Json& section, const std::string& path,
-                                                        const std::vector<std::string>& names) {
+[[nodiscard]] IVADO_INLINE std::vector<NamedStep> named_steps(const Json& section, const std::string& path,
+                                                              const std::vector<std::string>& names) {
   if (!section.is_object()) throw value_error(path, section, "an object of steps, in the order of execution");
   std::vector<NamedStep> steps;
   for (const auto& item : section.items()) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -24,7 +25,7 @@ class RemoveNoise {
   RemoveNoise() = default;
   explicit RemoveNoise(const Params& params) : params_(params) {}
 
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     if (params_.thr < 0) return;
     for (float& value : prediction.voxels)
       if (!(static_cast<double>(value) > params_.thr)) value = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../metric/components.hpp"
 #include "concept.hpp"
 
@@ -33,13 +34,14 @@ class SizePerClass {
  public:
   SizePerClass() = default;
   /// One size for all classes.
-  SizePerClass(double all) : values_{all} {}  // NOLINT(google-explicit-constructor): reads as the number that it is
+  IVADO_INLINE SizePerClass(double all)
+      : values_{all} {}  // NOLINT(google-explicit-constructor): reads as the number that it is
   /// A size for each class.
   explicit SizePerClass(std::vector<double> each) : values_(std::move(each)), is_list_(true) {}
 
   /// The size for class `c` of `classes`.
   /// @throws Error (usage) if there is a list of another length
-  [[nodiscard]] double of(std::int64_t c, std::int64_t classes) const {
+  [[nodiscard]] IVADO_INLINE double of(std::int64_t c, std::int64_t classes) const {
     if (!is_list_) return values_.front();
     if (static_cast<std::int64_t>(values_.size()) != classes)
       throw usage_error("removing small objects",
@@ -49,13 +51,13 @@ class SizePerClass {
     return values_[static_cast<std::size_t>(c)];
   }
 
-  [[nodiscard]] static SizePerClass from_json(const Json& json, const std::string& path) {
+  [[nodiscard]] IVADO_INLINE static SizePerClass from_json(const Json& json, const std::string& path) {
     if (json.is_number()) return ivado::from_json<double>(json, path);
     if (!json.is_array() || json.empty())
       throw detail::value_error(path, json, "a number, or a list with a number for each class");
     return SizePerClass(ivado::from_json<std::vector<double>>(json, path));
   }
-  [[nodiscard]] Json to_json() const {
+  [[nodiscard]] IVADO_INLINE Json to_json() const {
     const auto number = [](double value) {
       return value == std::floor(value) && std::abs(value) < 1e15 ? Json(static_cast<std::int64_t>(value))
                                                                   : Json(value);
@@ -65,7 +67,7 @@ class SizePerClass {
     for (const double value : values_) list.push_back(number(value));
     return list;
   }
-  [[nodiscard]] static Json schema() {
+  [[nodiscard]] IVADO_INLINE static Json schema() {
     return {{"anyOf", Json::array({Json{{"type", "number"}},
                                    Json{{"type", "array"}, {"items", Json{{"type", "number"}}}, {"minItems", 1}}})}};
   }
@@ -78,8 +80,8 @@ class SizePerClass {
 
 /// Sets the connected components of non-zero values with fewer than `least_voxels` voxels to 0, in place.
 /// @param values  any rank from 1 to 6, any strides
-inline void remove_small_components(ArrayView<float> values, double least_voxels,
-                                    Connectivity connectivity = Connectivity::edges) {
+IVADO_INLINE void remove_small_components(ArrayView<float> values, double least_voxels,
+                                          Connectivity connectivity = Connectivity::edges) {
   if (values.size() == 0) return;
   const Components components(values, connectivity);
   components.for_each_run(values, [&](std::int32_t label, float* run, std::int64_t stride, std::int64_t length) {
@@ -110,7 +112,7 @@ class RemoveSmall {
   explicit RemoveSmall(const Params& params) : params_(params) {}
 
   /// @throws Error (usage) if `thr` is a list of another length than the number of classes
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     if (prediction.voxels.empty()) return;
     const std::int64_t classes = prediction.voxels.extent(0);
     const auto& s = prediction.spacing_mm;

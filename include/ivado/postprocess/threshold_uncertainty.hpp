@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "../uncertainty/maps.hpp"
 #include "concept.hpp"
 
@@ -38,7 +39,7 @@ class ThresholdUncertainty {
   explicit ThresholdUncertainty(const Params& params) : params_(params) {}
 
   /// @throws Error (usage) if the prediction comes without maps; (internal) if they have another shape
-  void operator()(Prediction& prediction) const {
+  IVADO_INLINE void operator()(Prediction& prediction) const {
     if (params_.thr < 0 || prediction.voxels.empty()) return;
     if (prediction.uncertainty == nullptr)
       throw usage_error("thresholding a prediction by its uncertainty", "no uncertainty is estimated in this run",

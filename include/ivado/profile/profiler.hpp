@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "../clocks.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -120,7 +121,7 @@ class StageTimer {
   [[nodiscard]] const Total& total(Unit unit) const noexcept { return totals_[static_cast<std::size_t>(unit)]; }
 
   /// A line for each unit that was measured: name, seconds, share of all, cores that were busy.
-  void print(std::ostream& out) const {
+  IVADO_INLINE void print(std::ostream& out) const {
     double all = 0;
     for (const auto& total : totals_) all += total.seconds;
     for (std::size_t i = 0; i < unit_count; ++i) {
@@ -135,7 +136,7 @@ class StageTimer {
 
  private:
   /// Adds the time since the last change to the unit that was running.
-  void charge() noexcept {
+  IVADO_INLINE void charge() noexcept {
     const Moment now = Moment::now();
     if (current_ >= 0) {
       Total& total = totals_[static_cast<std::size_t>(current_)];

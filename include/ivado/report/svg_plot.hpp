@@ -13,18 +13,20 @@
 #include <utility>
 #include <vector>
 
+#include "../inline.hpp"
+
 namespace ivado {
 namespace detail {
 
 /// A number with a fixed number of decimals, whatever the locale.
-[[nodiscard]] inline std::string fixed_text(double value, int decimals) {
+[[nodiscard]] IVADO_INLINE std::string fixed_text(double value, int decimals) {
   std::array<char, 400> buffer{};  // the longest double has 309 digits
   return {buffer.data(),
           std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed, decimals).ptr};
 }
 
 /// Text with the characters that have a meaning in XML written otherwise.
-[[nodiscard]] inline std::string xml_text(std::string_view text) {
+[[nodiscard]] IVADO_INLINE std::string xml_text(std::string_view text) {
   std::string out;
   for (const char c : text) {
     if (c == '&')
@@ -52,7 +54,7 @@ inline constexpr std::array<std::string_view, 9> series_colours{"#3a7fd5", "#d47
 
 /// A whole picture: the style for white and dark pages, the page, and what is drawn on it.
 /// @param body  elements that use the classes `axis`, `grid`, `ink`, `halo` and `title`
-[[nodiscard]] inline std::string svg_document(int width, int height, std::string_view body) {
+[[nodiscard]] IVADO_INLINE std::string svg_document(int width, int height, std::string_view body) {
   const std::string w = std::to_string(width);
   const std::string h = std::to_string(height);
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h + "\" viewBox=\"0 0 " + w + " " +
@@ -76,7 +78,8 @@ struct PlotAxis {
   std::vector<std::pair<double, std::string>> ticks;
 
   /// `count` + 1 marks from end to end.
-  [[nodiscard]] static PlotAxis even(std::string label, std::array<double, 2> range, int count, int decimals) {
+  [[nodiscard]] IVADO_INLINE static PlotAxis even(std::string label, std::array<double, 2> range, int count,
+                                                  int decimals) {
     PlotAxis axis{std::move(label), range[0], range[1], {}};
     for (int tick = 0; tick <= count; ++tick) {
       const double value = range[0] + (range[1] - range[0]) * tick / count;
@@ -86,7 +89,7 @@ struct PlotAxis {
   }
   /// Marks at round numbers (1, 2 or 5 times a power of ten apart), about five of them.
   /// @param whole  marks at whole numbers only
-  [[nodiscard]] static PlotAxis round(std::string label, std::array<double, 2> range, bool whole = false) {
+  [[nodiscard]] IVADO_INLINE static PlotAxis round(std::string label, std::array<double, 2> range, bool whole = false) {
     PlotAxis axis{std::move(label), range[0], range[1], {}};
     if (!(axis.high > axis.low)) {
       const double margin = std::max(0.5, std::abs(axis.low) * 0.1);
@@ -107,7 +110,7 @@ struct PlotAxis {
     return axis;
   }
   /// A place for each name: that of name i is i + 0.5.
-  [[nodiscard]] static PlotAxis names(std::string label, const std::vector<std::string>& names) {
+  [[nodiscard]] IVADO_INLINE static PlotAxis names(std::string label, const std::vector<std::string>& names) {
     PlotAxis axis{std::move(label), 0, static_cast<double>(names.size()), {}};
     for (std::size_t i = 0; i < names.size(); ++i) axis.ticks.emplace_back(static_cast<double>(i) + 0.5, names[i]);
     return axis;
@@ -115,7 +118,7 @@ struct PlotAxis {
 
  private:
   /// Three digits and a power of ten: "2.5e-05".
-  [[nodiscard]] static std::string short_text(double value) {
+  [[nodiscard]] IVADO_INLINE static std::string short_text(double value) {
     std::array<char, 32> buffer{};
     const auto end =
         std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::general, 3).ptr;
@@ -138,17 +141,17 @@ class SvgPanel {
       : box_(box), h_(std::move(horizontal)), v_(std::move(vertical)) {}
 
   /// Pixels of a value.
-  [[nodiscard]] double x(double value) const noexcept {
+  [[nodiscard]] IVADO_INLINE double x(double value) const noexcept {
     return box_.left + (value - h_.low) / (h_.high - h_.low) * box_.width;
   }
-  [[nodiscard]] double y(double value) const noexcept {
+  [[nodiscard]] IVADO_INLINE double y(double value) const noexcept {
     return box_.top + (v_.high - value) / (v_.high - v_.low) * box_.height;
   }
   [[nodiscard]] const PlotBox& box() const noexcept { return box_; }
 
   /// Frame, ticks and labels.
   /// @param gridlines  a faint line across at each tick of the vertical axis
-  [[nodiscard]] std::string axes(std::string_view title, bool gridlines = false) const {
+  [[nodiscard]] IVADO_INLINE std::string axes(std::string_view title, bool gridlines = false) const {
     const double bottom = box_.top + box_.height;
     std::string out;
     if (gridlines)
@@ -170,8 +173,8 @@ class SvgPanel {
   }
   /// A line through points, broken where one is NaN; a dot where a point stands alone.
   /// @param more  further attributes, such as `stroke-dasharray="5 4"`
-  [[nodiscard]] std::string curve(const std::vector<std::array<double, 2>>& points, std::string_view colour,
-                                  std::string_view more = {}) const {
+  [[nodiscard]] IVADO_INLINE std::string curve(const std::vector<std::array<double, 2>>& points,
+                                               std::string_view colour, std::string_view more = {}) const {
     std::string out;
     std::string run;
     std::size_t length = 0;
@@ -198,8 +201,8 @@ class SvgPanel {
     return out;
   }
   /// An area within a closed line.
-  [[nodiscard]] std::string area(const std::vector<std::array<double, 2>>& outline, std::string_view colour,
-                                 double opacity) const {
+  [[nodiscard]] IVADO_INLINE std::string area(const std::vector<std::array<double, 2>>& outline,
+                                              std::string_view colour, double opacity) const {
     std::string points;
     for (const auto& point : outline) points += (points.empty() ? "" : " ") + place(point);
     return "<polygon fill=\"" + std::string(colour) + "\" fill-opacity=\"" + fixed_text(opacity, 2) + "\" points=\"" +
@@ -207,33 +210,34 @@ class SvgPanel {
   }
   /// A dot at a value.
   /// @param hint  text that appears under the pointer; none if empty
-  [[nodiscard]] std::string dot(double h, double v, double radius, std::string_view colour,
-                                std::string_view hint = {}) const {
+  [[nodiscard]] IVADO_INLINE std::string dot(double h, double v, double radius, std::string_view colour,
+                                             std::string_view hint = {}) const {
     const std::string circle = "<circle cx=\"" + fixed_text(x(h), 2) + "\" cy=\"" + fixed_text(y(v), 2) + "\" r=\"" +
                                fixed_text(radius, 1) + "\" fill=\"" + std::string(colour) + "\"";
     return circle + (hint.empty() ? "/>\n" : "><title>" + xml_text(hint) + "</title></circle>\n");
   }
   /// A dot with words beside it, towards the middle of the diagram.
-  [[nodiscard]] std::string mark(double h, double v, std::string_view words) const {
+  [[nodiscard]] IVADO_INLINE std::string mark(double h, double v, std::string_view words) const {
     const bool is_right = x(h) > box_.left + box_.width / 2;
     const double beside = y(v) > box_.top + box_.height / 2 ? -10 : 20;
     return dot(h, v, 5, series_colours[2]) +
            text(x(h) + (is_right ? -8 : 8), y(v) + beside, words, is_right ? "end" : "start", "class=\"halo\"");
   }
   /// Words at pixels.
-  [[nodiscard]] static std::string text(double x, double y, std::string_view words, std::string_view anchor = "middle",
-                                        std::string_view more = {}) {
+  [[nodiscard]] IVADO_INLINE static std::string text(double x, double y, std::string_view words,
+                                                     std::string_view anchor = "middle", std::string_view more = {}) {
     return "<text x=\"" + fixed_text(x, 1) + "\" y=\"" + fixed_text(y, 1) + "\" text-anchor=\"" + std::string(anchor) +
            "\"" + (more.empty() ? "" : " ") + std::string(more) + ">" + xml_text(words) + "</text>\n";
   }
   /// A straight line between pixels.
-  [[nodiscard]] static std::string line(double x1, double y1, double x2, double y2, std::string_view colour,
-                                        std::string_view more = {}) {
+  [[nodiscard]] IVADO_INLINE static std::string line(double x1, double y1, double x2, double y2,
+                                                     std::string_view colour, std::string_view more = {}) {
     return segment(x1, y1, x2, y2,
                    "stroke=\"" + std::string(colour) + "\"" + (more.empty() ? "" : " ") + std::string(more));
   }
   /// A straight line between pixels, coloured by its class or attributes.
-  [[nodiscard]] static std::string segment(double x1, double y1, double x2, double y2, std::string_view attributes) {
+  [[nodiscard]] IVADO_INLINE static std::string segment(double x1, double y1, double x2, double y2,
+                                                        std::string_view attributes) {
     return "<line x1=\"" + fixed_text(x1, 2) + "\" y1=\"" + fixed_text(y1, 2) + "\" x2=\"" + fixed_text(x2, 2) +
            "\" y2=\"" + fixed_text(y2, 2) + "\" " + std::string(attributes) + "/>\n";
   }
@@ -243,7 +247,7 @@ class SvgPanel {
     std::string_view colour;
     std::string_view more;  ///< attributes of the line, which is 1.5 wide unless they say so
   };
-  [[nodiscard]] static std::string legend(double x, double y, const std::vector<LegendEntry>& entries) {
+  [[nodiscard]] IVADO_INLINE static std::string legend(double x, double y, const std::vector<LegendEntry>& entries) {
     std::string out;
     for (const auto& entry : entries) {
       std::string more(entry.more);
@@ -256,7 +260,7 @@ class SvgPanel {
   }
 
  private:
-  [[nodiscard]] std::string place(const std::array<double, 2>& point) const {
+  [[nodiscard]] IVADO_INLINE std::string place(const std::array<double, 2>& point) const {
     return fixed_text(x(point[0]), 2) + "," + fixed_text(y(point[1]), 2);
   }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/torch_interpreter.hpp"
 
 namespace ivado {
@@ -26,7 +27,7 @@ struct Bf16Trial {
   /// of their size; five times that means that something is wrong.
   static constexpr double largest_error = 0.02;
   /// Why bf16 is not to be used here; empty: it may be.
-  [[nodiscard]] std::string refusal() const {
+  [[nodiscard]] IVADO_INLINE std::string refusal() const {
     if (!fault.empty()) return "LibTorch cannot compute such convolutions here: " + fault;
     if (!(error <= largest_error))
       return detail::text("convolutions are off by ", error, " of their size, more than ", largest_error);
@@ -38,8 +39,8 @@ struct Bf16Trial {
 namespace detail {
 
 /// One convolution 3×3(×3) with its gradients: of the result, of the input, of the weights.
-[[nodiscard]] inline std::array<at::Tensor, 3> convolve_and_back(const at::Tensor& input, const at::Tensor& weight,
-                                                                 at::ScalarType type) {
+[[nodiscard]] IVADO_INLINE std::array<at::Tensor, 3> convolve_and_back(const at::Tensor& input,
+                                                                       const at::Tensor& weight, at::ScalarType type) {
   const at::Tensor x = input.detach().clone().requires_grad_(true);
   std::array<at::Tensor, 1> weights{weight.detach().clone().requires_grad_(true)};
   nn::TorchInterpreter on(weights, true);
@@ -61,7 +62,7 @@ namespace detail {
 /// Convolves in float32 and in bf16, forward and backward, and compares results and times. Takes about a tenth of a
 /// second, where bf16 is of use.
 /// @param dimension  of the convolution: 2 or 3
-[[nodiscard]] inline Bf16Trial try_bf16(int dimension) {
+[[nodiscard]] IVADO_INLINE Bf16Trial try_bf16(int dimension) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t channels = 32;
   constexpr int rounds = 5;
@@ -103,7 +104,7 @@ namespace detail {
 }
 
 /// @throws Error (usage) if bf16 is wrong or slow on this machine, saying which
-inline void require_bf16(const Bf16Trial& trial) {
+IVADO_INLINE void require_bf16(const Bf16Trial& trial) {
   if (const std::string why = trial.refusal(); !why.empty())
     throw usage_error("training in bf16", why, "set training_parameters.precision to \"float32\"");
 }

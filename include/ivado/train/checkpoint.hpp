@@ -28,6 +28,7 @@
 
 #include "../config/json.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../interop/safetensors.hpp"
 #include "../model/net.hpp"
 #include "../nn/weights.hpp"
@@ -41,14 +42,14 @@ namespace detail {
 
 inline constexpr std::string_view checkpoint_format = "1";
 
-[[nodiscard]] inline std::string hexadecimal(std::uint32_t number) {
+[[nodiscard]] IVADO_INLINE std::string hexadecimal(std::uint32_t number) {
   char out[9];
   std::snprintf(out, sizeof out, "%08x", static_cast<unsigned>(number));
   return out;
 }
 
 /// CRC32 of all names, types, shapes and bytes of the tensors and of all metadata but "crc32".
-[[nodiscard]] inline std::string checksum(const nn::Weights& weights) {
+[[nodiscard]] IVADO_INLINE std::string checksum(const nn::Weights& weights) {
   uLong sum = 0;
   const auto add = [&](const void* bytes, std::size_t size) {
     const std::uint64_t length = size;
@@ -71,15 +72,15 @@ inline constexpr std::string_view checkpoint_format = "1";
 }
 
 /// A value for messages, on one line and not too long.
-[[nodiscard]] inline std::string shortened(const Json& value) {
+[[nodiscard]] IVADO_INLINE std::string shortened(const Json& value) {
   constexpr std::size_t longest = 120;
   const std::string all = value.dump();
   return all.size() <= longest ? all : all.substr(0, longest) + "…";
 }
 
 /// Lists the keys in which two descriptions differ, each with both values; the order of keys counts.
-inline void list_differences(const Json& saved, const Json& now, const std::string& path,
-                             std::vector<std::string>& out) {
+IVADO_INLINE void list_differences(const Json& saved, const Json& now, const std::string& path,
+                                   std::vector<std::string>& out) {
   if (!saved.is_object() || !now.is_object()) {
     if (saved != now)
       out.push_back(path + " is " + shortened(saved) + " in the checkpoint, " + shortened(now) + " now");
@@ -108,14 +109,14 @@ inline void list_differences(const Json& saved, const Json& now, const std::stri
 }
 
 /// Integers as a tensor.
-[[nodiscard]] inline nn::WeightTensor integers(std::string name, std::vector<std::int64_t> shape,
-                                               const std::vector<std::int64_t>& values) {
+[[nodiscard]] IVADO_INLINE nn::WeightTensor integers(std::string name, std::vector<std::int64_t> shape,
+                                                     const std::vector<std::int64_t>& values) {
   nn::WeightTensor out{std::move(name), nn::ElementType::int64, std::move(shape), {}};
   out.bytes.resize(values.size() * sizeof(std::int64_t));
   if (!values.empty()) std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
   return out;
 }
-[[nodiscard]] inline std::vector<std::int64_t> integers(const nn::WeightTensor& tensor) {
+[[nodiscard]] IVADO_INLINE std::vector<std::int64_t> integers(const nn::WeightTensor& tensor) {
   std::vector<std::int64_t> out(tensor.bytes.size() / sizeof(std::int64_t));
   if (!out.empty()) std::memcpy(out.data(), tensor.bytes.data(), out.size() * sizeof(std::int64_t));
   return out;
@@ -124,7 +125,7 @@ inline void list_differences(const Json& saved, const Json& now, const std::stri
 inline constexpr std::size_t numbers_of_state = 5;
 inline constexpr std::size_t numbers_of_epoch = 7;
 
-[[nodiscard]] inline std::vector<nn::WeightTensor> to_tensors(const TrainingState& state) {
+[[nodiscard]] IVADO_INLINE std::vector<nn::WeightTensor> to_tensors(const TrainingState& state) {
   const auto bits = [](double value) { return std::bit_cast<std::int64_t>(value); };
   std::vector<std::int64_t> epochs;
   for (const auto& one : state.epochs)
@@ -138,7 +139,7 @@ inline constexpr std::size_t numbers_of_epoch = 7;
 }
 
 /// @throws Error (data) if one of the two is missing or has another shape
-[[nodiscard]] inline TrainingState to_training_state(const nn::Weights& weights, const std::string& doing) {
+[[nodiscard]] IVADO_INLINE TrainingState to_training_state(const nn::Weights& weights, const std::string& doing) {
   const auto* state = weights.find("training.state");
   const auto* epochs = weights.find("training.epochs");
   if (state == nullptr || epochs == nullptr || state->type != nn::ElementType::int64 ||
@@ -162,7 +163,7 @@ inline constexpr std::size_t numbers_of_epoch = 7;
 }
 
 /// The tensors whose names begin with `prefix`, without it; taken out of `weights`.
-[[nodiscard]] inline std::vector<nn::WeightTensor> take_prefixed(nn::Weights& weights, std::string_view prefix) {
+[[nodiscard]] IVADO_INLINE std::vector<nn::WeightTensor> take_prefixed(nn::Weights& weights, std::string_view prefix) {
   std::vector<nn::WeightTensor> out;
   for (auto& tensor : weights.tensors)
     if (tensor.name.starts_with(prefix)) {

@@ -16,6 +16,7 @@
 #include "../data/batch_loader.hpp"
 #include "../data/geometry.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "film.hpp"
 #include "tensor.hpp"
@@ -32,12 +33,12 @@ struct ShownSlice {
 namespace detail {
 
 /// The slice at `depth` of [channel, H, W, D], or all of [channel, H, W].
-[[nodiscard]] inline ArrayView<const float> plane_of(const Array<float>& voxels, std::int64_t depth) {
+[[nodiscard]] IVADO_INLINE ArrayView<const float> plane_of(const Array<float>& voxels, std::int64_t depth) {
   return voxels.rank() == 4 ? voxels.view().select(3, depth) : voxels.view();
 }
 
 /// The first channel of [channel, H, W] that is not constant; the first one where all are.
-[[nodiscard]] inline ArrayView<const float> shown_channel(ArrayView<const float> slice) {
+[[nodiscard]] IVADO_INLINE ArrayView<const float> shown_channel(ArrayView<const float> slice) {
   for (std::int64_t c = 0; c < slice.extent(0); ++c) {
     const ArrayView<const float> channel = slice.select(0, c);
     for (std::int64_t h = 0; h < channel.extent(0); ++h)
@@ -48,7 +49,7 @@ namespace detail {
 }
 
 /// Where along D a label [class, H, W, D] has most; the middle where it has nothing. 0 of [class, H, W].
-[[nodiscard]] inline std::int64_t fullest_depth(const Array<float>& label, std::int64_t depths) {
+[[nodiscard]] IVADO_INLINE std::int64_t fullest_depth(const Array<float>& label, std::int64_t depths) {
   std::int64_t best = depths / 2;
   if (label.rank() != 4) return depths == 1 ? 0 : best;
   double most = 0;
@@ -141,7 +142,7 @@ class FollowedSamples {
 };
 
 /// The largest value of the classes of a prediction [class, H, W] at each place.
-[[nodiscard]] inline Array<float> any_class(const Array<float>& prediction) {
+[[nodiscard]] IVADO_INLINE Array<float> any_class(const Array<float>& prediction) {
   Array<float> out = Array<float>::from(prediction.view().select(0, 0));
   for (std::int64_t c = 1; c < prediction.extent(0); ++c)
     for (std::int64_t i = 0; i < out.size(); ++i) out[i] = std::max(out[i], prediction[c * out.size() + i]);

@@ -17,6 +17,7 @@
 #include "../config/json.hpp"
 #include "../data/atomic_file.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "logger.hpp"
 
 namespace ivado {
@@ -29,7 +30,7 @@ namespace detail {
 
 /// The fixed columns of an epoch, in the order of `training_log_columns`, and its values. A number that is not finite
 /// becomes null: JSON has no other word for it.
-[[nodiscard]] inline Json training_log_line(const EpochRecord& record) {
+[[nodiscard]] IVADO_INLINE Json training_log_line(const EpochRecord& record) {
   const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
   const auto rounded = [&](double value, double steps) { return number(std::round(value * steps) / steps); };
   Json line{{"epoch", record.epoch},
@@ -64,7 +65,7 @@ class LogFiles {
   ///
   /// Where both files are missing, the log begins with the next epoch.
   /// @throws Error (data) if the JSON lines of the training that goes on are missing or cannot be understood
-  void begin_training(int epochs_done) {
+  IVADO_INLINE void begin_training(int epochs_done) {
     lines_.clear();
     if (epochs_done > 0) read(epochs_done);
     if (!lines_.empty()) {
@@ -83,7 +84,7 @@ class LogFiles {
   /// Adds a line to both files.
   /// @throws Error (internal) if a value has no name, that of another column, or one with a comma, a quotation mark or
   ///                          a control character; or if the files cannot be written
-  void epoch(const EpochRecord& record) {
+  IVADO_INLINE void epoch(const EpochRecord& record) {
     std::vector<std::string_view> names(std::begin(training_log_columns), std::end(training_log_columns));
     for (const auto& [name, value] : record.values) {
       const bool is_plain = std::none_of(name.begin(), name.end(), [](char c) {
@@ -105,7 +106,7 @@ class LogFiles {
 
  private:
   /// Takes the lines of epochs up to `epochs_done`.
-  void read(int epochs_done) {
+  IVADO_INLINE void read(int epochs_done) {
     if (std::filesystem::exists(csv_path()) && !std::filesystem::exists(jsonl_path()))
       throw data_error("going on with the log " + csv_path(), jsonl_path() + ", from which it is written, is missing",
                        "put it back, or move the table away: the log then begins with the next epoch");
@@ -130,7 +131,7 @@ class LogFiles {
     if (file.bad()) throw data_error("reading " + jsonl_path(), "it cannot be read", "check the disk");
   }
 
-  void write() const {
+  IVADO_INLINE void write() const {
     std::vector<std::string> columns(std::begin(training_log_columns), std::end(training_log_columns));
     for (const auto& line : lines_)
       for (const auto& [name, value] : line.items())

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "progress.hpp"
 
 namespace ivado {
@@ -86,31 +87,31 @@ class ConsoleLogger {
  public:
   /// Begins the log file, or goes on with it.
   /// @throws Error (internal) if it cannot be written
-  void open(const std::string& path) {
+  IVADO_INLINE void open(const std::string& path) {
     path_ = path;
     file_.open(path, std::ios::app);
     if (!file_)
       throw internal_error("opening the log " + path, "it cannot be written", "check the permissions of its folder");
   }
   /// @throws Error (internal) if the log file takes no more, as on a full disk
-  void info(const std::string& line) {
+  IVADO_INLINE void info(const std::string& line) {
     bar_.erase();
     std::cout << line << std::endl;
     keep(line);
   }
   /// @throws Error (internal) if the log file takes no more
-  void warning(const std::string& line) {
+  IVADO_INLINE void warning(const std::string& line) {
     bar_.erase();
     std::cerr << "warning: " << line << std::endl;
     keep("warning: " + line);
   }
   /// Draws the bar, see ProgressBar.
-  void progress(const std::string& what, std::int64_t done, std::int64_t total, const std::string& note) {
+  IVADO_INLINE void progress(const std::string& what, std::int64_t done, std::int64_t total, const std::string& note) {
     bar_.show({what, done, total, note});
   }
 
  private:
-  void keep(const std::string& line) {
+  IVADO_INLINE void keep(const std::string& line) {
     if (!file_.is_open()) return;
     errno = 0;
     file_ << line << std::endl;

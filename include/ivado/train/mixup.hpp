@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../random.hpp"
 #include "tensor.hpp"
 
@@ -29,7 +30,7 @@ inline constexpr std::uint32_t stream_mixup = 0x7FFFFFFF;
 /// The logarithm of a draw from the Gamma distribution of a shape and scale 1 (Marsaglia and Tsang 2000,
 /// doi:10.1145/358407.358414; a shape below 1 as they advise). As a logarithm, since for small shapes most draws
 /// are too small for a double.
-[[nodiscard]] inline double log_gamma_draw(double shape, Rng& rng) {
+[[nodiscard]] IVADO_INLINE double log_gamma_draw(double shape, Rng& rng) {
   const auto log_uniform = [&] { return std::log((rng.bits() + 1.0) * 0x1p-32); };
   if (shape < 1) {
     const double more = log_gamma_draw(shape + 1, rng);
@@ -55,7 +56,7 @@ inline constexpr std::uint32_t stream_mixup = 0x7FFFFFFF;
 /// @param samples  of the batch
 /// @param key      seed, epoch and number of the batch; the stream is mixup's own
 /// @throws Error (usage) if alpha is negative or not finite
-[[nodiscard]] inline Mixup draw_mixup(double alpha, std::int64_t samples, const RandomKey& key) {
+[[nodiscard]] IVADO_INLINE Mixup draw_mixup(double alpha, std::int64_t samples, const RandomKey& key) {
   if (!(alpha >= 0) || std::isinf(alpha))
     throw usage_error("mixing training samples", "mixup_alpha is " + std::to_string(alpha),
                       "give a number that is not negative; 0 mixes nothing");
@@ -78,7 +79,7 @@ inline constexpr std::uint32_t stream_mixup = 0x7FFFFFFF;
 ///
 /// Conditions stay those of the sample itself, which has the greater share. Tensors that are views of the loaded batch
 /// are replaced, not written to.
-inline void mix(DeviceBatch& batch, const Mixup& mixup) {
+IVADO_INLINE void mix(DeviceBatch& batch, const Mixup& mixup) {
   if (mixup.lambda == 1) return;
   const at::Tensor partner = at::tensor(mixup.partner, at::kLong).to(batch.image.device());
   const auto blend = [&](const at::Tensor& tensor) {

@@ -20,6 +20,7 @@
 #include "../config/params.hpp"
 #include "../eigen.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../nn/weights.hpp"
 
 namespace ivado {
@@ -48,14 +49,14 @@ concept Optimizer = std::constructible_from<T, typename T::Params, std::vector<a
 namespace detail {
 
 /// Copies a tensor of float32 or one number of int64.
-[[nodiscard]] inline nn::WeightTensor to_weight_tensor(std::string name, const at::Tensor& tensor) {
+[[nodiscard]] IVADO_INLINE nn::WeightTensor to_weight_tensor(std::string name, const at::Tensor& tensor) {
   const at::Tensor dense = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
   nn::WeightTensor out{std::move(name), nn::ElementType::float32, dense.sizes().vec(), {}};
   out.bytes.resize(dense.nbytes());
   if (!out.bytes.empty()) std::memcpy(out.bytes.data(), dense.data_ptr(), dense.nbytes());
   return out;
 }
-[[nodiscard]] inline nn::WeightTensor to_weight_tensor(std::string name, std::int64_t number) {
+[[nodiscard]] IVADO_INLINE nn::WeightTensor to_weight_tensor(std::string name, std::int64_t number) {
   nn::WeightTensor out{std::move(name), nn::ElementType::int64, {}, std::vector<std::byte>(sizeof number)};
   std::memcpy(out.bytes.data(), &number, sizeof number);
   return out;
@@ -72,18 +73,18 @@ class OptimizerMemory {
 
   /// @param names        of what is remembered, as PyTorch calls it in its states
   /// @param counts_steps whether the number of steps is remembered as well
-  OptimizerMemory(std::vector<at::Tensor> tensors, std::vector<std::string> names, bool counts_steps)
+  IVADO_INLINE OptimizerMemory(std::vector<at::Tensor> tensors, std::vector<std::string> names, bool counts_steps)
       : tensors_(std::move(tensors)),
         names_(std::move(names)),
         counts_steps_(counts_steps),
         slots_(tensors_.size(), Slot{0, std::vector<at::Tensor>(names_.size())}) {}
 
   /// Forgets the gradients of the last step. A tensor that gets none in the next one is left as it is there.
-  void zero_gradients() {
+  IVADO_INLINE void zero_gradients() {
     for (const auto& tensor : tensors_) tensor.mutable_grad() = at::Tensor();
   }
   /// What it remembers; empty before the first step.
-  [[nodiscard]] OptimizerState state() const {
+  [[nodiscard]] IVADO_INLINE OptimizerState state() const {
     OptimizerState out;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       const std::string number = std::to_string(i) + ".";
@@ -96,7 +97,7 @@ class OptimizerMemory {
   }
   /// Takes a state of `state()`, of an optimiser over tensors of the same shapes.
   /// @throws Error (data) if a tensor has another shape
-  void restore(const OptimizerState& state) {
+  IVADO_INLINE void restore(const OptimizerState& state) {
     std::map<std::string_view, const nn::WeightTensor*> by_name;
     for (const auto& saved : state) by_name.emplace(saved.name, &saved);
     for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -127,7 +128,7 @@ class OptimizerMemory {
     }
   }
   /// Whether the elements of a tensor can be gone through one by one in memory.
-  [[nodiscard]] static bool is_plain(const at::Tensor& tensor) {
+  [[nodiscard]] IVADO_INLINE static bool is_plain(const at::Tensor& tensor) {
     return tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.is_non_overlapping_and_dense();
   }
   using Numbers = Eigen::Map<Eigen::ArrayXf>;
@@ -148,7 +149,7 @@ class OptimizerMemory {
   }
 
  private:
-  [[nodiscard]] static at::Tensor restored(const nn::WeightTensor& saved, const at::Tensor& like) {
+  [[nodiscard]] IVADO_INLINE static at::Tensor restored(const nn::WeightTensor& saved, const at::Tensor& like) {
     if (saved.shape != like.sizes().vec() || saved.type != nn::ElementType::float32)
       throw data_error("restoring the optimiser", saved.name + " does not have the shape of its tensor",
                        "resume with the configuration of the training");
@@ -166,7 +167,8 @@ class OptimizerMemory {
 /// Adam in all its forms: the decay of weights is taken apart from the gradient, or there is none.
 class MomentOptimizer : public OptimizerMemory {
  public:
-  MomentOptimizer(std::vector<at::Tensor> tensors, double beta1, double beta2, double epsilon, double weight_decay)
+  IVADO_INLINE MomentOptimizer(std::vector<at::Tensor> tensors, double beta1, double beta2, double epsilon,
+                               double weight_decay)
       : OptimizerMemory(std::move(tensors), {"exp_avg", "exp_avg_sq"}, true),
         beta1_(beta1),
         beta2_(beta2),
@@ -174,7 +176,7 @@ class MomentOptimizer : public OptimizerMemory {
         weight_decay_(weight_decay) {}
 
   /// One step with the given learning rate.
-  void step(double learning_rate) {
+  IVADO_INLINE void step(double learning_rate) {
     for_each_gradient([&](const at::Tensor& tensor, const at::Tensor& gradient, Slot& slot) {
       for (auto& value : slot.values)
         if (!value.defined()) value = at::zeros_like(tensor);
@@ -268,14 +270,14 @@ class SGD : public detail::OptimizerMemory {
   };
   static constexpr std::string_view name = "SGD";
 
-  SGD(const Params& params, std::vector<at::Tensor> tensors)
+  IVADO_INLINE SGD(const Params& params, std::vector<at::Tensor> tensors)
       : OptimizerMemory(std::move(tensors),
                         params.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{},
                         false),
         params_(params) {}
 
   /// One step with the given learning rate.
-  void step(double learning_rate) {
+  IVADO_INLINE void step(double learning_rate) {
     for_each_gradient([&](const at::Tensor& tensor, const at::Tensor& gradient, Slot& slot) {
       const double momentum = params_.momentum;
       const bool runs = momentum > 0;
@@ -394,7 +396,7 @@ static_assert(Optimizer<Adam> && Optimizer<AdamW> && Optimizer<SGD> && Optimizer
 /// Scales all gradients so that their common Euclidean norm is at most `largest` (Pascanu et al. 2013,
 /// arXiv:1211.5063).
 /// @return the norm before
-inline double clip_gradients(const std::vector<at::Tensor>& tensors, double largest) {
+IVADO_INLINE double clip_gradients(const std::vector<at::Tensor>& tensors, double largest) {
   double squares = 0;
   for (const auto& tensor : tensors)
     if (tensor.grad().defined()) squares += tensor.grad().detach().pow(2).sum(at::kDouble).item<double>();

@@ -13,6 +13,8 @@
 #include <limits>
 #include <string>
 
+#include "../inline.hpp"
+
 namespace ivado {
 
 /// How far something is.
@@ -25,7 +27,7 @@ struct ProgressState {
 
 /// A duration for people: "12 s", "3 min 05 s", "2 h 14 min", "1 d 03 h".
 /// @param seconds  below 0, or not a number: "unknown"
-[[nodiscard]] inline std::string duration_text(double seconds) {
+[[nodiscard]] IVADO_INLINE std::string duration_text(double seconds) {
   if (!(seconds >= 0) || !(seconds < 1e15)) return "unknown";
   const auto whole = static_cast<std::int64_t>(std::llround(seconds));
   const auto two_digits = [](std::int64_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
@@ -39,9 +41,9 @@ struct ProgressState {
 /// @param loss           of the last batch
 /// @param waiting_share  share of the time spent waiting for data, in [0, 1]; NaN: not shown
 /// @param all_left_s     time left for all epochs; NaN: not shown
-[[nodiscard]] inline std::string training_note(double loss,
-                                               double waiting_share = std::numeric_limits<double>::quiet_NaN(),
-                                               double all_left_s = std::numeric_limits<double>::quiet_NaN()) {
+[[nodiscard]] IVADO_INLINE std::string training_note(double loss,
+                                                     double waiting_share = std::numeric_limits<double>::quiet_NaN(),
+                                                     double all_left_s = std::numeric_limits<double>::quiet_NaN()) {
   char number[32];
   std::snprintf(number, sizeof number, "%.4f", loss);
   std::string out = std::string("loss ") + number;
@@ -74,7 +76,7 @@ class ProgressBar {
 
   /// Draws, unless it did so just now.
   /// @param now  the time; never earlier than in the call before
-  void show(const ProgressState& progress, Clock::time_point now = Clock::now()) {
+  IVADO_INLINE void show(const ProgressState& progress, Clock::time_point now = Clock::now()) {
     if (progress.total < 1) return;
     if (progress.what != what_ || progress.done < last_done_) {
       what_ = progress.what;
@@ -90,7 +92,7 @@ class ProgressBar {
   }
 
   /// Takes the bar off the terminal, so that a line can be written in its place. A later `show` draws it anew.
-  void erase() {
+  IVADO_INLINE void erase() {
     if (width_ == 0) return;
     std::fputs(("\r" + std::string(std::min(width_, columns() - 1), ' ') + "\r").c_str(), out_);
     std::fflush(out_);
@@ -99,7 +101,7 @@ class ProgressBar {
 
  private:
   /// "12/40, 8.3/s, 3 s left, note".
-  [[nodiscard]] std::string numbers(const ProgressState& progress, Clock::time_point now) const {
+  [[nodiscard]] IVADO_INLINE std::string numbers(const ProgressState& progress, Clock::time_point now) const {
     std::string out = std::to_string(progress.done) + "/" + std::to_string(progress.total);
     const double seconds = std::chrono::duration<double>(now - begin_).count();
     const auto done = static_cast<double>(progress.done - first_done_);
@@ -119,12 +121,12 @@ class ProgressBar {
   }
 
   /// The columns of the window; 80 where the terminal does not say.
-  [[nodiscard]] std::size_t columns() const {
+  [[nodiscard]] IVADO_INLINE std::size_t columns() const {
     winsize size{};
     return ::ioctl(::fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
   }
 
-  void draw(const ProgressState& progress, Clock::time_point now) {
+  IVADO_INLINE void draw(const ProgressState& progress, Clock::time_point now) {
     // One column stays free: a terminal may go to the next line when the last one is filled.
     const std::size_t room = columns() - 1;
     const std::string behind = numbers(progress, now);
@@ -149,7 +151,7 @@ class ProgressBar {
     std::fflush(out_);
   }
 
-  void print(const ProgressState& progress, Clock::time_point now) {
+  IVADO_INLINE void print(const ProgressState& progress, Clock::time_point now) {
     std::fputs((progress.what + "  " + numbers(progress, now) + "\n").c_str(), out_);
     std::fflush(out_);
   }

@@ -14,6 +14,7 @@
 
 #include "../data/array.hpp"
 #include "../data/geometry.hpp"
+#include "../inline.hpp"
 #include "../interop/png.hpp"
 #include "../interop/png_bytes.hpp"
 #include "followed_samples.hpp"
@@ -30,7 +31,7 @@ inline constexpr std::array<Colour, 7> class_colours{
 
 /// A slice [H, W] in grey from its least value to its greatest, as [rows, columns, 3]; values that are not finite are
 /// black.
-[[nodiscard]] inline Array<std::uint8_t> grey_picture(ArrayView<const float> slice, Axis axis) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> grey_picture(ArrayView<const float> slice, Axis axis) {
   const auto shown = as_displayed(slice, axis);
   float low = std::numeric_limits<float>::infinity();
   float high = -low;
@@ -52,7 +53,7 @@ inline constexpr std::array<Colour, 7> class_colours{
 
 /// Maps [class, H, W] in [0, 1] as [rows, columns, 3]: one class from black to white, each of several from black to its
 /// colour; where they overlap the brighter value of red, green and blue.
-[[nodiscard]] inline Array<std::uint8_t> class_picture(const Array<float>& maps, Axis axis) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> class_picture(const Array<float>& maps, Axis axis) {
   const auto first = as_displayed(maps.view().select(0, 0), axis);
   Array<std::uint8_t> picture(Shape{first.extent(0), first.extent(1), 3});
   std::fill(picture.begin(), picture.end(), std::uint8_t{0});
@@ -75,7 +76,7 @@ inline constexpr std::array<Colour, 7> class_colours{
 
 /// Pictures side by side, up to four a row, one dark pixel between them; smaller ones stand at the upper left of their
 /// field.
-[[nodiscard]] inline Array<std::uint8_t> mosaic(const std::vector<Array<std::uint8_t>>& pictures) {
+[[nodiscard]] IVADO_INLINE Array<std::uint8_t> mosaic(const std::vector<Array<std::uint8_t>>& pictures) {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   for (const auto& one : pictures) {
@@ -109,7 +110,7 @@ class SamplePictures {
   /// @param axis  what H and W are
   explicit SamplePictures(Axis axis) : axis_(axis) {}
 
-  void add(const ShownSlice& slice) {
+  IVADO_INLINE void add(const ShownSlice& slice) {
     input_.push_back(detail::grey_picture(slice.image.view(), axis_));
     predictions_.push_back(detail::class_picture(slice.prediction, axis_));
     if (!slice.truth.empty()) truth_.push_back(detail::class_picture(slice.truth, axis_));

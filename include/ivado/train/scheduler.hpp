@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -55,7 +56,7 @@ class CosineAnnealing {
   CosineAnnealing(const Params& params, double initial_rate, int epochs)
       : params_(params), initial_rate_(initial_rate), epochs_(epochs) {}
 
-  [[nodiscard]] double learning_rate(const Progress& progress) const {
+  [[nodiscard]] IVADO_INLINE double learning_rate(const Progress& progress) const {
     const double fraction = static_cast<double>(progress.epoch) / epochs_;
     return params_.eta_min + (initial_rate_ - params_.eta_min) * (1 + std::cos(std::numbers::pi * fraction)) / 2;
   }
@@ -85,7 +86,7 @@ class CosineAnnealingWarmRestarts {
   CosineAnnealingWarmRestarts(const Params& params, double initial_rate, int)
       : params_(params), initial_rate_(initial_rate) {}
 
-  [[nodiscard]] double learning_rate(const Progress& progress) const {
+  [[nodiscard]] IVADO_INLINE double learning_rate(const Progress& progress) const {
     std::int64_t epoch = progress.epoch;
     std::int64_t period = params_.T_0;
     if (params_.T_mult == 1) epoch %= period;
@@ -124,14 +125,14 @@ class Cyclic {
   static constexpr std::string_view name = "CyclicLR";
 
   /// @throws Error (usage) if the highest rate is below the lowest
-  Cyclic(const Params& params, double, int) : params_(params) {
+  IVADO_INLINE Cyclic(const Params& params, double, int) : params_(params) {
     if (params.max_lr < params.base_lr)
       throw usage_error("reading the configuration key training_parameters.scheduler.lr_scheduler.max_lr",
                         detail::text("it is ", params.max_lr, ", below base_lr, which is ", params.base_lr),
                         "give a max_lr of at least base_lr");
   }
 
-  [[nodiscard]] double learning_rate(const Progress& progress) const {
+  [[nodiscard]] IVADO_INLINE double learning_rate(const Progress& progress) const {
     const std::int64_t up = params_.step_size_up;
     const std::int64_t down = params_.step_size_down.value_or(up);
     const std::int64_t step = progress.epoch * progress.batches + progress.batch;

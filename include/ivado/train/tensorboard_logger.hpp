@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "../inline.hpp"
 #include "../interop/event_file.hpp"
 #include "logger.hpp"
 
@@ -35,14 +36,14 @@ class TensorBoardLogger {
   void progress(const std::string&, std::int64_t, std::int64_t, const std::string&) noexcept {}
 
   /// Files are begun with the first number that goes into them.
-  void begin_training(int epochs_done) {
+  IVADO_INLINE void begin_training(int epochs_done) {
     files_.clear();
     first_step_ = epochs_done + 1;
   }
 
   /// Adds a point to each curve, and hands all over to the system.
   /// @throws Error (internal) if a file cannot be written
-  void epoch(const EpochRecord& record) {
+  IVADO_INLINE void epoch(const EpochRecord& record) {
     file("").scalar("learning_rate", record.epoch, record.learning_rate);
     file("").scalar("seconds", record.epoch, record.seconds);
     file("").scalar("waiting_for_data_share", record.epoch, record.waiting_share());
@@ -61,13 +62,13 @@ class TensorBoardLogger {
 
  private:
   /// The name of a value as far as it can be part of a folder's name.
-  [[nodiscard]] static std::string folder_name(std::string name) {
+  [[nodiscard]] IVADO_INLINE static std::string folder_name(std::string name) {
     for (char& c : name)
       if (c == '/' || c == '\\' || c == ':' || static_cast<unsigned char>(c) <= 0x20) c = '_';
     return name;
   }
   /// The event file of a folder, which is begun if there is none yet.
-  [[nodiscard]] EventFile& file(const std::string& folder) {
+  [[nodiscard]] IVADO_INLINE EventFile& file(const std::string& folder) {
     const auto found = files_.find(folder);
     if (found != files_.end()) return found->second;
     const auto place = folder_ / folder;

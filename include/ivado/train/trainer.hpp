@@ -17,6 +17,7 @@
 
 #include "../data/sample.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../loss/concept.hpp"
 #include "../profile/profiler.hpp"
 #include "../random.hpp"
@@ -86,11 +87,11 @@ namespace detail {
 /// Mean of a loss over samples.
 class MeanLoss {
  public:
-  void add(double loss, std::int64_t samples) {
+  IVADO_INLINE void add(double loss, std::int64_t samples) {
     sum_ += loss * static_cast<double>(samples);
     samples_ += samples;
   }
-  [[nodiscard]] double value() const {
+  [[nodiscard]] IVADO_INLINE double value() const {
     return samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : sum_ / static_cast<double>(samples_);
   }
 
@@ -113,7 +114,7 @@ template <class Data>
 }
 
 /// "nan", whatever its sign, "inf" or "-inf".
-[[nodiscard]] inline std::string name_of_value(double value) {
+[[nodiscard]] IVADO_INLINE std::string name_of_value(double value) {
   return std::isnan(value) ? "nan" : std::to_string(value);
 }
 
@@ -139,7 +140,7 @@ void require_finite(double loss, const EpochSummary& summary, std::int64_t batch
 }
 
 /// False if a number is infinite or none: if the bits of its exponent are all set (IEEE 754).
-[[nodiscard]] inline bool all_finite(const float* values, std::int64_t n) noexcept {
+[[nodiscard]] IVADO_INLINE bool all_finite(const float* values, std::int64_t n) noexcept {
   constexpr std::uint32_t exponent = 0x7f800000;
   std::uint32_t found = 0;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -150,7 +151,7 @@ void require_finite(double loss, const EpochSummary& summary, std::int64_t batch
 }
 
 /// False if a number of one of the tensors is infinite or none.
-[[nodiscard]] inline bool all_finite(const std::vector<at::Tensor>& tensors) {
+[[nodiscard]] IVADO_INLINE bool all_finite(const std::vector<at::Tensor>& tensors) {
   for (const auto& tensor : tensors) {
     // LibTorch has a pass over memory for each step of it, and some microseconds for a tensor of any size.
     const bool is_plain =

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "../inline.hpp"
 #include "../model/net.hpp"
 
 namespace ivado {
@@ -14,7 +15,7 @@ namespace ivado {
 ///
 /// 0 trains all, `layers` none. ivadomed counts instance norms without parameters as layers, which shifts the number
 /// and for some fractions freezes everything (known-problems B4.1).
-[[nodiscard]] inline std::size_t first_trained_layer(std::size_t layers, double fraction) {
+[[nodiscard]] IVADO_INLINE std::size_t first_trained_layer(std::size_t layers, double fraction) {
   return static_cast<std::size_t>(std::nearbyint(static_cast<double>(layers) * (1 - fraction)));
 }
 

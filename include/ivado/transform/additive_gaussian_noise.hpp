@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -39,20 +40,20 @@ class AdditiveGaussianNoise {
   };
 
   /// @throws Error (usage) if `mean` is not finite, or `std` is negative or not finite
-  explicit AdditiveGaussianNoise(const Params& params) : params_(params) {
+  IVADO_INLINE explicit AdditiveGaussianNoise(const Params& params) : params_(params) {
     if (!std::isfinite(params.mean) || !std::isfinite(params.std) || params.std < 0)
       throw usage_error("setting up AdditiveGaussianNoise",
                         detail::text("mean is ", params.mean, ", std is ", params.std),
                         "give a finite mean and a standard deviation >= 0");
   }
 
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& /*sample*/) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& /*sample*/) const {
     const std::uint64_t high = rng.bits();
     return {high << 32 | rng.bits()};
   }
 
   /// Adds the noise in place; leaves labels and regions of interest alone.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     if (image.kind != Kind::image) return;
     Rng rng(RandomKey{draw.seed});
     for (float& value : image.voxels)

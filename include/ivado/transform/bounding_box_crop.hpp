@@ -11,6 +11,7 @@
 
 #include "../config/params.hpp"
 #include "../data/object_detection.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "crop_window.hpp"
 #include "grid.hpp"
@@ -56,7 +57,7 @@ class BoundingBoxCrop {
   using Draw = CropWindow;
 
   /// @throws Error (usage) if `size`, `length` or `stride` has not two or three positive numbers
-  explicit BoundingBoxCrop(const Params& params) : params_(params) {
+  IVADO_INLINE explicit BoundingBoxCrop(const Params& params) : params_(params) {
     for (const auto& given : {params.size, params.length, params.stride})
       if (given) detail::check_crop_size(*given, name);
   }
@@ -64,7 +65,7 @@ class BoundingBoxCrop {
   /// The window on the sample's grid. Uses no random number.
   /// @throws Error (usage) if a volume is to be cropped with two numbers
   /// @throws Error (data) if the sample carries no box, or an empty one
-  [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& /*rng*/, const Sample& sample) const {
     const Image& image = detail::grid_of(sample, "cropping a sample to its box");
     detail::check_dimension(image, "BoundingBoxCrop");
     if (!sample.box)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "crop_window.hpp"
 #include "grid.hpp"
@@ -38,7 +39,7 @@ class CenterCrop {
 
   /// Where the window starts. Uses no random number.
   /// @throws Error (usage) if a volume is to be cropped with two numbers
-  [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& /*rng*/, const Sample& sample) const {
     const Image& image = detail::grid_of(sample, "cropping a sample");
     detail::check_dimension(image, "CenterCrop");
     Draw draw{image.spatial(), detail::crop_extents(params_.size, image.spatial(), name), {}};

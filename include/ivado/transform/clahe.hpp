@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "grid.hpp"
 
@@ -63,7 +64,7 @@ class Clahe {
   struct Draw {};
 
   /// @throws Error (usage) if there are not two or three extents of at least 1, or the limit is negative
-  explicit Clahe(const Params& params) : params_(params) {
+  IVADO_INLINE explicit Clahe(const Params& params) : params_(params) {
     const auto& kernel = params.kernel_size;
     if ((kernel.size() != 2 && kernel.size() != 3) || *std::min_element(kernel.begin(), kernel.end()) < 1)
       throw usage_error("setting up Clahe", "kernel_size is " + ivado::to_json(kernel).dump(),
@@ -73,7 +74,7 @@ class Clahe {
   }
 
   /// @throws Error (usage) if the tiles do not have as many axes as the sample
-  [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& /*rng*/, const Sample& sample) const {
     check_axes(detail::grid_of(sample, "preparing Clahe"));
     return {};
   }
@@ -81,7 +82,7 @@ class Clahe {
   /// Equalises an image in place.
   /// @throws Error (usage) if the tiles do not have as many axes as the image; with `as_ivadomed` also where an
   /// intensity is outside of [-1, 1]
-  void apply(Image& image, const Draw& /*draw*/) const {
+  IVADO_INLINE void apply(Image& image, const Draw& /*draw*/) const {
     if (image.kind != Kind::image || image.empty()) return;
     check_axes(image);
     const std::int64_t channels = image.voxels.extent(0);
@@ -110,7 +111,7 @@ class Clahe {
     std::int64_t tiles;
     std::vector<Neighbours> neighbours;  // for each index
 
-    Axis(std::int64_t n, std::int64_t k) : extent(n), kernel(k), tiles((n + k - 1) / k) {
+    IVADO_INLINE Axis(std::int64_t n, std::int64_t k) : extent(n), kernel(k), tiles((n + k - 1) / k) {
       neighbours.reserve(static_cast<std::size_t>(n));
       for (std::int64_t i = 0; i < n; ++i) {
         const std::int64_t place = i + k / 2;
@@ -119,7 +120,7 @@ class Clahe {
       }
     }
     /// The index that a place in a tile shows; mirrored beyond the end, without the edge itself.
-    [[nodiscard]] std::int64_t index(std::int64_t place) const noexcept {
+    [[nodiscard]] IVADO_INLINE std::int64_t index(std::int64_t place) const noexcept {
       if (place < extent) return place;
       if (extent == 1) return 0;
       const std::int64_t period = 2 * (extent - 1);
@@ -133,7 +134,7 @@ class Clahe {
     std::vector<std::uint8_t> bins;   // of each voxel
     std::vector<std::uint16_t> maps;  // of each tile: grey level of each bin
 
-    Work(const Shape& spatial, const std::vector<std::int64_t>& kernel)
+    IVADO_INLINE Work(const Shape& spatial, const std::vector<std::int64_t>& kernel)
         : axes{spatial.rank() == 2 ? Axis(1, 1) : Axis(spatial[0], kernel[0]),
                Axis(spatial[spatial.rank() - 2], kernel[kernel.size() - 2]),
                Axis(spatial[spatial.rank() - 1], kernel[kernel.size() - 1])},
@@ -141,7 +142,7 @@ class Clahe {
           maps(static_cast<std::size_t>(axes[0].tiles * axes[1].tiles * axes[2].tiles) * bin_count) {}
   };
 
-  void check_axes(const Image& image) const {
+  IVADO_INLINE void check_axes(const Image& image) const {
     if (std::cmp_equal(image.dimension(), params_.kernel_size.size())) return;
     throw usage_error("applying Clahe",
                       detail::text("kernel_size is ", ivado::to_json(params_.kernel_size).dump(), ", the ",
@@ -149,7 +150,7 @@ class Clahe {
                       "give kernel_size two numbers for slices, three for volumes");
   }
 
-  void equalize(float* x, std::int64_t n, Work& work) const {
+  IVADO_INLINE void equalize(float* x, std::int64_t n, Work& work) const {
     if (params_.as_ivadomed) to_sixteen_bits(x, n);
     float least = INFINITY;
     float largest = -INFINITY;
@@ -171,13 +172,13 @@ class Clahe {
   }
 
   /// The nearest whole number of one ≥ 0, halves to the even one.
-  [[nodiscard]] static std::int32_t rounded(double value) noexcept {
+  [[nodiscard]] IVADO_INLINE static std::int32_t rounded(double value) noexcept {
     const auto nearest = static_cast<std::int32_t>(value + 0.5);
     return nearest - (static_cast<double>(nearest) - value == 0.5 ? nearest & 1 : 0);
   }
 
   /// [0, 1] to 0 … 65535, as whole numbers.
-  static void to_sixteen_bits(float* x, std::int64_t n) {
+  IVADO_INLINE static void to_sixteen_bits(float* x, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) {
       if (x[i] < -1 || x[i] > 1)
         throw usage_error("applying Clahe as ivadomed does", detail::text("an intensity is ", x[i]),
@@ -187,7 +188,8 @@ class Clahe {
   }
 
   /// The bin of each voxel: 65 grey levels each.
-  static void sort_into_bins(const float* x, std::int64_t n, float least, float largest, std::uint8_t* bins) {
+  IVADO_INLINE static void sort_into_bins(const float* x, std::int64_t n, float least, float largest,
+                                          std::uint8_t* bins) {
     constexpr double highest = grey_levels - 1;
     const auto low = static_cast<double>(least);
     const double range = static_cast<double>(largest) - low;
@@ -199,7 +201,7 @@ class Clahe {
   }
 
   /// The map of each tile.
-  void map_tiles(Work& work) const {
+  IVADO_INLINE void map_tiles(Work& work) const {
     const auto& [planes, rows, columns] = work.axes;
     const std::int64_t voxels = planes.kernel * rows.kernel * columns.kernel;
     const double share = std::min(params_.clip_limit, 1.0) * static_cast<double>(voxels);
@@ -222,7 +224,8 @@ class Clahe {
   }
 
   /// The histogram of a tile.
-  static void count(const Work& work, std::int64_t a, std::int64_t b, std::int64_t c, std::int64_t* histogram) {
+  IVADO_INLINE static void count(const Work& work, std::int64_t a, std::int64_t b, std::int64_t c,
+                                 std::int64_t* histogram) {
     const auto& [planes, rows, columns] = work.axes;
     std::fill_n(histogram, bin_count, 0);
     const std::int64_t begin = c * columns.kernel;
@@ -240,7 +243,7 @@ class Clahe {
   /// Cuts the bins at the limit, and spreads what was cut off: first evenly, where a bin that comes within its share of
   /// the limit is filled up; then one by one over bins that lie evenly spaced, from ever later starts, until nothing is
   /// left or all bins are full.
-  static void clip(std::int64_t* histogram, std::int64_t limit) {
+  IVADO_INLINE static void clip(std::int64_t* histogram, std::int64_t limit) {
     std::int64_t excess = 0;
     for (int bin = 0; bin < bin_count; ++bin) excess += std::max<std::int64_t>(histogram[bin] - limit, 0);
     if (excess == 0) return;
@@ -267,7 +270,7 @@ class Clahe {
   }
 
   /// The multilinear mean of the maps around each voxel, row by row.
-  static void interpolate(float* x, const Work& work) {
+  IVADO_INLINE static void interpolate(float* x, const Work& work) {
     const auto& [planes, rows, columns] = work.axes;
     const Neighbours* const along = columns.neighbours.data();
     for (std::int64_t i = 0; i < planes.extent; ++i)
@@ -299,7 +302,7 @@ class Clahe {
   }
 
   /// To [0, 1].
-  static void stretch(float* x, std::int64_t n) {
+  IVADO_INLINE static void stretch(float* x, std::int64_t n) {
     const auto [least, largest] = std::minmax_element(x, x + n);
     const float low = *least;
     const float range = *largest - low;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "grid.hpp"
 
 namespace ivado {
@@ -29,7 +30,7 @@ inline constexpr std::string_view crop_size_text =
 
 /// Checks the key `size` of a crop.
 /// @throws Error (usage) if it has not two or three positive numbers
-inline void check_crop_size(const std::vector<int>& size, std::string_view transform) {
+IVADO_INLINE void check_crop_size(const std::vector<int>& size, std::string_view transform) {
   const bool is_positive = std::all_of(size.begin(), size.end(), [](int extent) { return extent > 0; });
   if ((size.size() != 2 && size.size() != 3) || !is_positive)
     throw usage_error("setting up " + std::string(transform), "size is " + to_json(size).dump(),
@@ -38,7 +39,8 @@ inline void check_crop_size(const std::vector<int>& size, std::string_view trans
 
 /// The extents of a window of the given size on a grid.
 /// @throws Error (usage) if a volume is to be cropped with two numbers
-[[nodiscard]] inline Shape crop_extents(const std::vector<int>& size, const Shape& before, std::string_view transform) {
+[[nodiscard]] IVADO_INLINE Shape crop_extents(const std::vector<int>& size, const Shape& before,
+                                              std::string_view transform) {
   if (static_cast<std::size_t>(before.rank()) > size.size())
     throw usage_error("cropping a volume of " + before.text() + " voxels",
                       "the size of " + std::string(transform) + " is " + to_json(size).dump(),
@@ -49,8 +51,8 @@ inline void check_crop_size(const std::vector<int>& size, std::string_view trans
 }
 
 /// The window [start, start + extent) of a [channel, spatial…] array; what lies outside of the array is 0.
-[[nodiscard]] inline Array<float> window(const Array<float>& voxels, const std::array<std::int64_t, 3>& start,
-                                         const Shape& extent) {
+[[nodiscard]] IVADO_INLINE Array<float> window(const Array<float>& voxels, const std::array<std::int64_t, 3>& start,
+                                               const Shape& extent) {
   Array<float> out = zeros(extent.prepended(voxels.extent(0)));
   ArrayView<const float> from = voxels.view();
   ArrayView<float> to = out.view();
@@ -67,14 +69,14 @@ inline void check_crop_size(const std::vector<int>& size, std::string_view trans
 }
 
 /// Crops in place.
-inline void crop(Image& image, const CropWindow& to, const char* transform) {
+IVADO_INLINE void crop(Image& image, const CropWindow& to, const char* transform) {
   check_grid(image, to.before, transform);
   if (to.after == to.before && to.start == std::array<std::int64_t, 3>{}) return;
   image.voxels = window(image.voxels, to.start, to.after);
 }
 
 /// Back to the grid before, in place: zeros where the crop had cut, and the padding cut off.
-inline void uncrop(Image& image, const CropWindow& from, const char* transform) {
+IVADO_INLINE void uncrop(Image& image, const CropWindow& from, const char* transform) {
   check_grid(image, from.after, transform);
   if (from.after == from.before && from.start == std::array<std::int64_t, 3>{}) return;
   image.voxels = window(image.voxels, {-from.start[0], -from.start[1], -from.start[2]}, from.before);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "grid.hpp"
 
@@ -45,7 +46,7 @@ class DilateGT {
   struct Draw {};
 
   /// @throws Error (usage) if the factor is negative or not finite
-  explicit DilateGT(const Params& params) : params_(params) {
+  IVADO_INLINE explicit DilateGT(const Params& params) : params_(params) {
     if (!(params.dilation_factor >= 0) || !std::isfinite(params.dilation_factor))
       throw usage_error("setting up DilateGT", detail::text("dilation_factor is ", params.dilation_factor),
                         "give a number >= 0");
@@ -54,7 +55,7 @@ class DilateGT {
   [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& /*sample*/) const { return {}; }
 
   /// Softens a label in place; leaves images and regions of interest alone.
-  void apply(Image& image, const Draw& /*draw*/) const {
+  IVADO_INLINE void apply(Image& image, const Draw& /*draw*/) const {
     if (image.kind != Kind::label || image.empty() || params_.dilation_factor == 0) return;
     detail::check_dimension(image, "DilateGT");
     const auto extents = detail::extents3(image.spatial());
@@ -79,7 +80,7 @@ class DilateGT {
   }
 
   /// One class. Breadth first from each object: first through its own voxels, then layer by layer through all others.
-  void dilate(float* label, const std::array<std::int64_t, 3>& extents) const {
+  IVADO_INLINE void dilate(float* label, const std::array<std::int64_t, 3>& extents) const {
     const std::int64_t size = extents[0] * extents[1] * extents[2];
     std::vector<double> soft(static_cast<std::size_t>(size), 0.0);
     std::vector<std::int32_t> reached_by(static_cast<std::size_t>(size), 0);  // the last object that came to the voxel

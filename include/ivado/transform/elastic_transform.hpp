@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "gaussian.hpp"
 #include "grid.hpp"
@@ -65,7 +66,7 @@ class ElasticTransform {
   };
 
   /// @throws Error (usage) if a range runs downwards or is not finite, σ is negative, or `p` is not in [0, 1]
-  explicit ElasticTransform(const Params& params) : params_(params) {
+  IVADO_INLINE explicit ElasticTransform(const Params& params) : params_(params) {
     const auto check = [](const char* key, const std::array<double, 2>& range) {
       if (!(range[0] <= range[1] && range[0] >= 0) || !std::isfinite(range[1]))
         throw usage_error("setting up ElasticTransform", detail::text(key, " is [", range[0], ", ", range[1], "]"),
@@ -78,7 +79,7 @@ class ElasticTransform {
   }
 
   /// Decides whether to deform, and then makes the field.
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     const Image& image = detail::grid_of(sample, "drawing an elastic field");
     detail::check_dimension(image, "ElasticTransform");
     if (!rng.bernoulli(params_.p)) return {};
@@ -96,7 +97,7 @@ class ElasticTransform {
 
   /// Noise to displacement: smoothed and scaled; 0 along axes of a single voxel.
   /// @param noise  [2, H, W] or [3, H, W, D], uniform in [-1, 1)
-  [[nodiscard]] Array<float> displacement(Array<float> noise, double alpha, double sigma_vox) const {
+  [[nodiscard]] IVADO_INLINE Array<float> displacement(Array<float> noise, double alpha, double sigma_vox) const {
     const Shape spatial = noise.shape().from(1);
     const std::int64_t size = spatial.size();
     const double centre = detail::gaussian_weights(sigma_vox)[0];
@@ -117,33 +118,35 @@ class ElasticTransform {
   }
 
   /// Deforms in place.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     if (!draw.displacement) return;
     check_field(image, draw, "ElasticTransform");
     image.voxels = detail::sample_displaced(image.voxels, *draw.displacement);
   }
 
   /// Takes the deformation back, in place, with linear interpolation.
-  void invert(Image& image, const Draw& draw) const {
+  IVADO_INLINE void invert(Image& image, const Draw& draw) const {
     if (!draw.displacement) return;
     check_field(image, draw, "undoing ElasticTransform");
     image.voxels = detail::sample_displaced(image.voxels, detail::invert_displacement(*draw.displacement));
   }
 
   /// Takes a position after the transform to that before it, for `Fused`; none where it moves nothing.
-  [[nodiscard]] std::optional<detail::DisplacementMap> forward_map(const Shape& /*spatial*/, const Draw& draw) const {
+  [[nodiscard]] IVADO_INLINE std::optional<detail::DisplacementMap> forward_map(const Shape& /*spatial*/,
+                                                                                const Draw& draw) const {
     if (!draw.displacement) return std::nullopt;
     return detail::DisplacementMap(draw.displacement);
   }
   /// Takes a position before the transform to that after it.
-  [[nodiscard]] std::optional<detail::DisplacementMap> inverse_map(const Shape& /*spatial*/, const Draw& draw) const {
+  [[nodiscard]] IVADO_INLINE std::optional<detail::DisplacementMap> inverse_map(const Shape& /*spatial*/,
+                                                                                const Draw& draw) const {
     if (!draw.displacement) return std::nullopt;
     return detail::DisplacementMap(
         std::make_shared<const Array<float>>(detail::invert_displacement(*draw.displacement)));
   }
 
  private:
-  static void check_field(const Image& image, const Draw& draw, const char* transform) {
+  IVADO_INLINE static void check_field(const Image& image, const Draw& draw, const char* transform) {
     detail::check_grid(image, draw.displacement->shape().from(1), transform);
     if (draw.displacement->extent(0) != image.dimension())
       throw internal_error(transform, detail::text("the field has ", draw.displacement->extent(0), " components"),

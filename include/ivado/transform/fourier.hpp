@@ -15,6 +15,7 @@
 
 #include "../data/array.hpp"
 #include "../eigen.hpp"
+#include "../inline.hpp"
 
 namespace ivado::detail {
 
@@ -22,7 +23,7 @@ namespace ivado::detail {
 class LineFourier {
  public:
   /// @param n  length of the lines, at least 1
-  explicit LineFourier(std::int64_t n) : n_(n), is_direct_(largest_prime(n) <= 31) {
+  IVADO_INLINE explicit LineFourier(std::int64_t n) : n_(n), is_direct_(largest_prime(n) <= 31) {
     std::int64_t length = 2 * n - 1;
     while (largest_prime(length) > 5) ++length;
     scratch_.resize(static_cast<std::size_t>(is_direct_ ? n : 2 * length));
@@ -43,14 +44,14 @@ class LineFourier {
   }
 
   /// X_k = Σ x_j exp(-2πi jk / n)
-  void forward(std::complex<float>* line) {
+  IVADO_INLINE void forward(std::complex<float>* line) {
     if (n_ == 1) return;  // which kissfft cannot
     if (!is_direct_) return chirp_transform(line);
     fft_.fwd(scratch_.data(), line, n_);
     std::copy_n(scratch_.data(), n_, line);
   }
   /// x_j = 1/n Σ X_k exp(2πi jk / n)
-  void inverse(std::complex<float>* line) {
+  IVADO_INLINE void inverse(std::complex<float>* line) {
     if (n_ == 1) return;
     if (is_direct_) {
       fft_.inv(scratch_.data(), line, n_);
@@ -64,7 +65,7 @@ class LineFourier {
   }
 
  private:
-  [[nodiscard]] static std::int64_t largest_prime(std::int64_t n) {
+  [[nodiscard]] IVADO_INLINE static std::int64_t largest_prime(std::int64_t n) {
     std::int64_t largest = 1;
     for (std::int64_t p = 2; p * p <= n; ++p)
       for (; n % p == 0; n /= p) largest = p;
@@ -72,12 +73,12 @@ class LineFourier {
   }
 
   /// The product without the checks for infinity that the language asks of std::complex.
-  [[nodiscard]] static std::complex<float> product(std::complex<float> a, std::complex<float> b) noexcept {
+  [[nodiscard]] IVADO_INLINE static std::complex<float> product(std::complex<float> a, std::complex<float> b) noexcept {
     return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
   }
 
   /// The forward transform as a convolution with a chirp (Bluestein 1970, doi:10.1109/TAU.1970.1162132).
-  void chirp_transform(std::complex<float>* line) {
+  IVADO_INLINE void chirp_transform(std::complex<float>* line) {
     std::complex<float>* const first = scratch_.data();
     std::complex<float>* const second = first + length_;
     for (std::int64_t k = 0; k < n_; ++k) first[k] = product(line[k], chirp_[static_cast<std::size_t>(k)]);
@@ -103,7 +104,7 @@ struct LineLayout {
   std::int64_t n = 1;
   std::int64_t inner = 1;
 
-  LineLayout(const Shape& shape, int axis) : n(shape[axis]) {
+  IVADO_INLINE LineLayout(const Shape& shape, int axis) : n(shape[axis]) {
     for (int a = 0; a < axis; ++a) outer *= shape[a];
     for (int a = axis + 1; a < shape.rank(); ++a) inner *= shape[a];
   }
@@ -131,8 +132,8 @@ template <class OfPlane>
 /// real and imaginary part of one complex line, which even weights keep apart.
 /// @param images   arrays of the layout; one of them may be `out`
 /// @param weights  for each image what `even_weights` returns
-inline void filter_spectra(const std::vector<const float*>& images, const std::vector<std::vector<float>>& weights,
-                           const LineLayout& layout, float* out) {
+IVADO_INLINE void filter_spectra(const std::vector<const float*>& images,
+                                 const std::vector<std::vector<float>>& weights, const LineLayout& layout, float* out) {
   constexpr std::int64_t lanes = 8;  // complex lines side by side, to make use of whole cache lines
   const std::int64_t n = layout.n;
   const std::int64_t stride = n + 8;  // between the lines, so that those of 512 voxels do not share one cache set
@@ -171,7 +172,7 @@ inline void filter_spectra(const std::vector<const float*>& images, const std::v
 }
 
 /// The half of a real image's spectrum that determines the other: frequencies 0 … n/2 along the last axis.
-[[nodiscard]] inline std::vector<std::complex<float>> half_spectrum(const float* x, const Shape& spatial) {
+[[nodiscard]] IVADO_INLINE std::vector<std::complex<float>> half_spectrum(const float* x, const Shape& spatial) {
   const int last = spatial.rank() - 1;
   const std::int64_t n = spatial[last];
   const std::int64_t rows = spatial.size() / n;
@@ -222,7 +223,7 @@ inline void filter_spectra(const std::vector<const float*>& images, const std::v
 
 /// The largest modulus in the spectrum of a real image. Where all intensities have one sign it is that of their sum,
 /// and no transform is needed.
-[[nodiscard]] inline double spectrum_peak(const float* x, const Shape& spatial) {
+[[nodiscard]] IVADO_INLINE double spectrum_peak(const float* x, const Shape& spatial) {
   const std::int64_t n = spatial.size();
   double sum = 0;
   float least = 0;

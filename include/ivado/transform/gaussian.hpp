@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../data/array.hpp"
+#include "../inline.hpp"
 #include "interpolate.hpp"
 
 namespace ivado::detail {
@@ -22,7 +23,7 @@ enum class Border {
 };
 
 /// Weights of the Gaussian at distance 0, 1, … radius. For a σ of 0 the weight 1 alone.
-[[nodiscard]] inline std::vector<double> gaussian_weights(double sigma_vox) {
+[[nodiscard]] IVADO_INLINE std::vector<double> gaussian_weights(double sigma_vox) {
   if (!(sigma_vox > 1e-15)) return {1.0};
   const auto radius = static_cast<std::size_t>(4 * sigma_vox + 0.5);
   std::vector<double> weights(radius + 1);
@@ -55,8 +56,9 @@ void add_neighbours(const float* row, std::int64_t distance, const std::vector<f
 
 /// Filters the middle axis of [outer, n, inner] in place with a symmetric kernel.
 /// @param weights  at distance 0, 1, …
-inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::int64_t inner,
-                        const std::vector<float>& weights, std::vector<float>& scratch, Border border = Border::zero) {
+IVADO_INLINE void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::int64_t inner,
+                              const std::vector<float>& weights, std::vector<float>& scratch,
+                              Border border = Border::zero) {
   constexpr std::int64_t lanes = 16;
   const std::int64_t reach = static_cast<std::int64_t>(weights.size()) - 1;
   const std::int64_t radius = border == Border::zero ? std::min(reach, n - 1) : reach;
@@ -99,7 +101,7 @@ inline void filter_axis(float* data, std::int64_t outer, std::int64_t n, std::in
 }
 
 /// Filters one field of the given extents in place, axis after axis. Axes of extent 1 are left alone.
-inline void gaussian_filter(float* field, const Shape& spatial, double sigma_vox, Border border = Border::zero) {
+IVADO_INLINE void gaussian_filter(float* field, const Shape& spatial, double sigma_vox, Border border = Border::zero) {
   const std::vector<double> exact = gaussian_weights(sigma_vox);
   if (exact.size() == 1) return;
   const std::vector<float> weights(exact.begin(), exact.end());

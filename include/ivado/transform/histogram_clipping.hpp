@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "grid.hpp"
 #include "range.hpp"
@@ -22,7 +23,7 @@ namespace detail {
 /// bucket of them. The voxels must live as long as this does.
 class OrderStatistics {
  public:
-  OrderStatistics(const float* values, std::int64_t n) : values_(values), n_(n), buckets_(1 << 16) {
+  IVADO_INLINE OrderStatistics(const float* values, std::int64_t n) : values_(values), n_(n), buckets_(1 << 16) {
     std::int64_t* const bucket = buckets_.data();
     for (std::int64_t i = 0; i < n; ++i)
       if (std::isfinite(values[i])) ++bucket[upper_bits(values[i])];
@@ -33,7 +34,7 @@ class OrderStatistics {
   [[nodiscard]] std::int64_t count() const noexcept { return count_; }
 
   /// The value that `rank` others precede in ascending order.
-  [[nodiscard]] float value(std::int64_t rank) const {
+  [[nodiscard]] IVADO_INLINE float value(std::int64_t rank) const {
     std::size_t bucket = 0;
     while (rank >= buckets_[bucket]) rank -= buckets_[bucket++];
     std::vector<float> members;
@@ -46,7 +47,7 @@ class OrderStatistics {
   }
 
   /// The percentile in [0, 100], linear between neighbours (numpy.percentile). There must be a finite value.
-  [[nodiscard]] double percentile(double percent) const {
+  [[nodiscard]] IVADO_INLINE double percentile(double percent) const {
     const double position = percent / 100 * static_cast<double>(count_ - 1);
     const auto below = std::min(static_cast<std::int64_t>(position), count_ - 1);
     const double part = position - static_cast<double>(below);
@@ -56,7 +57,7 @@ class OrderStatistics {
 
  private:
   /// Upper half of a number that is in the order of the floats. The buckets of infinities hold no other number.
-  [[nodiscard]] static std::size_t upper_bits(float value) noexcept {
+  [[nodiscard]] IVADO_INLINE static std::size_t upper_bits(float value) noexcept {
     const auto bits = std::bit_cast<std::uint32_t>(value);
     return (bits & 0x80000000U ? ~bits : bits | 0x80000000U) >> 16;
   }
@@ -98,7 +99,7 @@ class HistogramClipping {
   struct Draw {};
 
   /// @throws Error (usage) if the percentiles are not in order, or outside of [0, 100]
-  explicit HistogramClipping(const Params& params) : params_(params) {
+  IVADO_INLINE explicit HistogramClipping(const Params& params) : params_(params) {
     if (!(0 <= params.min_percentile && params.min_percentile <= params.max_percentile && params.max_percentile <= 100))
       throw usage_error(
           "setting up HistogramClipping",
@@ -109,7 +110,7 @@ class HistogramClipping {
   [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& /*sample*/) const { return {}; }
 
   /// Clips an image in place.
-  void apply(Image& image, const Draw& /*draw*/) const {
+  IVADO_INLINE void apply(Image& image, const Draw& /*draw*/) const {
     if (image.kind != Kind::image || image.empty()) return;
     const std::int64_t channels = image.voxels.extent(0);
     const std::int64_t size = image.voxels.size() / channels;
@@ -117,7 +118,7 @@ class HistogramClipping {
   }
 
  private:
-  void clip(float* x, std::int64_t n) const {
+  IVADO_INLINE void clip(float* x, std::int64_t n) const {
     const detail::OrderStatistics statistics(x, n);
     if (statistics.count() == 0) return;
     const auto low = static_cast<float>(statistics.percentile(params_.min_percentile));

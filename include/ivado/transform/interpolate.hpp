@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../data/array.hpp"
+#include "../inline.hpp"
 
 namespace ivado::detail {
 
@@ -21,7 +22,7 @@ struct AffineMap {
   std::array<double, 3> offset{};
 
   /// Moves a position; it may leave the grid.
-  void move(std::array<double, 3>& position) const noexcept {
+  IVADO_INLINE void move(std::array<double, 3>& position) const noexcept {
     const auto p = position;
     for (std::size_t a = 0; a < 3; ++a)
       position[a] = matrix[a][0] * p[0] + matrix[a][1] * p[1] + matrix[a][2] * p[2] + offset[a];
@@ -47,7 +48,8 @@ struct Span {
 
 /// Narrows [begin, end) to the indices whose position lies in a span.
 /// Positions are monotone in j, also after rounding, so the indices form one interval.
-inline void clip_row(const RowPosition& position, const Span& span, std::int64_t& begin, std::int64_t& end) noexcept {
+IVADO_INLINE void clip_row(const RowPosition& position, const Span& span, std::int64_t& begin,
+                           std::int64_t& end) noexcept {
   const auto inside = [&](std::int64_t j) {
     const double p = position.at(j);
     return p >= span.low && p <= span.high;
@@ -73,7 +75,7 @@ struct Knots {
   std::int64_t neighbour;   ///< distance to the upper neighbour in elements; 0 for a single voxel
   double last;              ///< the largest position
 
-  Knots(std::int64_t extent, std::int64_t stride) noexcept
+  IVADO_INLINE Knots(std::int64_t extent, std::int64_t stride) noexcept
       : last_start(std::max<std::int64_t>(extent - 2, 0)),
         neighbour(extent > 1 ? stride : 0),
         last(static_cast<double>(extent - 1)) {}
@@ -84,7 +86,7 @@ class LinearCorner {
  public:
   /// @param position  along H, W, D, within [0, extent - 1]
   /// @param extent    of the grid; 1 along D for a slice
-  LinearCorner(const std::array<double, 3>& position, const std::array<std::int64_t, 3>& extent) noexcept {
+  IVADO_INLINE LinearCorner(const std::array<double, 3>& position, const std::array<std::int64_t, 3>& extent) noexcept {
     std::int64_t stride = 1;
     for (std::size_t axis = 3; axis-- > 0;) {
       const Knots knots(extent[axis], stride);
@@ -97,7 +99,7 @@ class LinearCorner {
     }
   }
   /// The value of an array of the grid's extents.
-  [[nodiscard]] float value(const float* array) const noexcept {
+  [[nodiscard]] IVADO_INLINE float value(const float* array) const noexcept {
     const float* const p = array + at_;
     if (is_on_voxel_) return *p;
     const auto linear = [&](const float* q) { return (1 - part_[1]) * q[0] + part_[1] * q[neighbour_[1]]; };
@@ -116,7 +118,7 @@ class LinearCorner {
 };
 
 /// True if one of n values is not 0; NaN is not.
-[[nodiscard]] inline bool holds_value(const float* values, std::int64_t n) noexcept {
+[[nodiscard]] IVADO_INLINE bool holds_value(const float* values, std::int64_t n) noexcept {
   constexpr std::int64_t lanes = 16;
   for (; n >= lanes; n -= lanes, values += lanes) {
     int found = 0;
@@ -132,7 +134,7 @@ struct Box {
   std::array<std::int64_t, 3> end{};
 
   /// This box, wider by some voxels on each side, within a grid.
-  [[nodiscard]] Box widened(std::int64_t by, const std::array<std::int64_t, 3>& extent) const noexcept {
+  [[nodiscard]] IVADO_INLINE Box widened(std::int64_t by, const std::array<std::int64_t, 3>& extent) const noexcept {
     Box wider = *this;
     for (std::size_t a = 0; a < 3; ++a) {
       wider.begin[a] = std::max<std::int64_t>(begin[a] - by, 0);
@@ -143,7 +145,7 @@ struct Box {
 };
 
 /// Slices as volumes of one plane, so that the loops run along rows of W; volumes as they are.
-[[nodiscard]] inline std::array<std::int64_t, 3> grid_extent(const Array<float>& voxels) noexcept {
+[[nodiscard]] IVADO_INLINE std::array<std::int64_t, 3> grid_extent(const Array<float>& voxels) noexcept {
   const bool is_slice = voxels.rank() == 3;
   if (is_slice) return {1, voxels.extent(1), voxels.extent(2)};
   return {voxels.extent(1), voxels.extent(2), voxels.extent(3)};
@@ -152,7 +154,8 @@ struct Box {
 /// The smallest box that holds what is not 0 in any channel; without indices along H where all is 0. Linear sampling
 /// gives 0 wherever it does not reach into this box, so most of a label need not be sampled.
 /// @param extent  of `grid_extent`
-[[nodiscard]] inline Box find_support(const Array<float>& voxels, const std::array<std::int64_t, 3>& extent) noexcept {
+[[nodiscard]] IVADO_INLINE Box find_support(const Array<float>& voxels,
+                                            const std::array<std::int64_t, 3>& extent) noexcept {
   const std::int64_t rows = extent[1];
   const std::int64_t depth = extent[2];
   Box box{{}, extent};
@@ -178,7 +181,7 @@ struct Box {
 class AffineSampler {
  public:
   /// @param map  from output to input; for slices in its upper left 2×2
-  AffineSampler(const Array<float>& voxels, const AffineMap& map)
+  IVADO_INLINE AffineSampler(const Array<float>& voxels, const AffineMap& map)
       : voxels_(voxels), extent_(grid_extent(voxels)), map_(map), support_(find_support(voxels, extent_)) {
     if (voxels.rank() == 3)
       map_ = {{{{1, 0, 0}, {0, map.matrix[0][0], map.matrix[0][1]}, {0, map.matrix[1][0], map.matrix[1][1]}}},
@@ -190,7 +193,7 @@ class AffineSampler {
   }
 
   /// The samples, an array of the same shape.
-  [[nodiscard]] Array<float> operator()() const {
+  [[nodiscard]] IVADO_INLINE Array<float> operator()() const {
     Array<float> out(voxels_.shape(), 0);
     if (support_.begin[0] == support_.end[0]) return out;
     constexpr std::array<std::size_t, 3> fastest_first{2, 0, 1};
@@ -216,18 +219,18 @@ class AffineSampler {
   };
 
   /// True if the map does not mix this axis with another one.
-  [[nodiscard]] bool is_free(std::size_t axis) const noexcept {
+  [[nodiscard]] IVADO_INLINE bool is_free(std::size_t axis) const noexcept {
     const std::size_t b = (axis + 1) % 3;
     const std::size_t c = (axis + 2) % 3;
     const auto& m = map_.matrix;
     return m[axis][b] == 0 && m[axis][c] == 0 && m[b][axis] == 0 && m[c][axis] == 0;
   }
-  [[nodiscard]] std::int64_t stride(std::size_t axis) const noexcept {
+  [[nodiscard]] IVADO_INLINE std::int64_t stride(std::size_t axis) const noexcept {
     return axis == 0 ? extent_[1] * extent_[2] : axis == 1 ? extent_[2] : 1;
   }
   [[nodiscard]] std::int64_t size() const noexcept { return extent_[0] * stride(0); }
   [[nodiscard]] Knots knots(std::size_t axis) const noexcept { return {extent_[axis], stride(axis)}; }
-  [[nodiscard]] static Tap tap(double position, const Knots& knots) noexcept {
+  [[nodiscard]] IVADO_INLINE static Tap tap(double position, const Knots& knots) noexcept {
     const double p = std::clamp(position, 0.0, knots.last);
     const std::int64_t low = std::min(static_cast<std::int64_t>(p), knots.last_start);
     return {low, static_cast<float>(p - static_cast<double>(low))};
@@ -235,7 +238,7 @@ class AffineSampler {
 
   /// A map that leaves one axis to itself, as rotations about an axis do: along that axis first, then in the plane of
   /// the other two, where one table of corners serves all the positions along the axis.
-  void sample_apart(std::size_t axis, Array<float>& out) const {
+  IVADO_INLINE void sample_apart(std::size_t axis, Array<float>& out) const {
     std::int64_t begin = 0;
     std::int64_t end = extent_[axis];
     const RowPosition position{0, map_.matrix[axis][axis], map_.offset[axis]};
@@ -250,7 +253,8 @@ class AffineSampler {
   }
 
   /// Samples along one axis, wherever `sample_plane` reads.
-  void sample_line(std::size_t axis, std::int64_t begin, const std::vector<Tap>& taps, Array<float>& out) const {
+  IVADO_INLINE void sample_line(std::size_t axis, std::int64_t begin, const std::vector<Tap>& taps,
+                                Array<float>& out) const {
     const Box box = support_.widened(2, extent_);
     const std::int64_t step = stride(axis);
     const std::int64_t up = knots(axis).neighbour;
@@ -282,8 +286,8 @@ class AffineSampler {
   }
 
   /// Samples in the plane that an axis leaves, at its indices [begin, end).
-  void sample_plane(std::size_t axis, std::int64_t begin, std::int64_t end, const Array<float>& from,
-                    Array<float>& out) const {
+  IVADO_INLINE void sample_plane(std::size_t axis, std::int64_t begin, std::int64_t end, const Array<float>& from,
+                                 Array<float>& out) const {
     const std::size_t u = axis == 0 ? 1 : 0;
     const std::size_t v = axis == 2 ? 1 : 2;
     const std::int64_t up_u = knots(u).neighbour;
@@ -328,7 +332,8 @@ class AffineSampler {
 
   /// The corners of a row of outputs, of index p along u, in the plane of u and v.
   /// @return the indices along v, first and behind the last, whose positions reach what is not 0
-  std::array<std::int64_t, 2> find_corners(std::size_t u, std::size_t v, std::int64_t p, Corner* corners) const {
+  IVADO_INLINE std::array<std::int64_t, 2> find_corners(std::size_t u, std::size_t v, std::int64_t p,
+                                                        Corner* corners) const {
     const auto position = [&](std::size_t a) {
       return RowPosition{static_cast<double>(p) * map_.matrix[a][u], map_.matrix[a][v], map_.offset[a]};
     };
@@ -351,8 +356,8 @@ class AffineSampler {
   }
 
   /// A run of n values between four runs of a plane's corners.
-  static void blend(float* __restrict__ to, const float* low, std::int64_t up_u, std::int64_t up_v,
-                    const Corner& corner, std::int64_t n) noexcept {
+  IVADO_INLINE static void blend(float* __restrict__ to, const float* low, std::int64_t up_u, std::int64_t up_v,
+                                 const Corner& corner, std::int64_t n) noexcept {
     const float* const right = low + up_v;
     const float* const under = low + up_u;
     const float* const across = under + up_v;
@@ -366,7 +371,7 @@ class AffineSampler {
   }
 
   /// A map that mixes all three axes.
-  void sample_mixed(Array<float>& out) const {
+  IVADO_INLINE void sample_mixed(Array<float>& out) const {
     struct Corner3 {
       std::int64_t at;
       float z, y, x;
@@ -420,7 +425,7 @@ class AffineSampler {
 /// 1, constant 0).
 /// @param voxels  [channel, H, W] or [channel, H, W, D]
 /// @return        an array of the same shape
-[[nodiscard]] inline Array<float> sample_affine(const Array<float>& voxels, const AffineMap& map) {
+[[nodiscard]] IVADO_INLINE Array<float> sample_affine(const Array<float>& voxels, const AffineMap& map) {
   if (voxels.empty()) return voxels.clone();
   return AffineSampler(voxels, map)();
 }
@@ -438,7 +443,7 @@ class AffineSampler {
 class DisplacedSampler {
  public:
   /// @param displacement  a component for each spatial axis of the array, in voxels
-  DisplacedSampler(const Array<float>& voxels, const Array<float>& displacement)
+  IVADO_INLINE DisplacedSampler(const Array<float>& voxels, const Array<float>& displacement)
       : voxels_(voxels),
         displacement_(displacement),
         extent_(grid_extent(voxels)),
@@ -449,7 +454,7 @@ class DisplacedSampler {
   }
 
   /// The samples, an array of the same shape.
-  [[nodiscard]] Array<float> operator()() const {
+  [[nodiscard]] IVADO_INLINE Array<float> operator()() const {
     Array<float> out = is_full_ ? Array<float>(voxels_.shape()) : zeros(voxels_.shape());
     const std::int64_t width = extent_[1];
     const std::int64_t depth = extent_[2];
@@ -481,7 +486,8 @@ class DisplacedSampler {
 
     /// For n voxels.
     /// @param index  of the voxels along the axis
-    void find(const std::int32_t* index, const float* displacement, std::int64_t n, std::int64_t extent) noexcept {
+    IVADO_INLINE void find(const std::int32_t* index, const float* displacement, std::int64_t n,
+                           std::int64_t extent) noexcept {
       if (find_near(index, displacement, n, static_cast<std::int32_t>(extent), low.data(), high.data(), part.data()))
         return;
       for (std::int64_t k = 0; k < n; ++k) {  // more than an extent away: mirrored several times
@@ -492,9 +498,9 @@ class DisplacedSampler {
     }
     /// The same with indices that are mirrored once at most, without branches, for the vector unit.
     /// @return whether that was enough
-    static bool find_near(const std::int32_t* __restrict__ index, const float* __restrict__ displacement,
-                          std::int64_t n, std::int32_t extent, std::int32_t* __restrict__ lower,
-                          std::int32_t* __restrict__ upper, float* __restrict__ parts) noexcept {
+    IVADO_INLINE static bool find_near(const std::int32_t* __restrict__ index, const float* __restrict__ displacement,
+                                       std::int64_t n, std::int32_t extent, std::int32_t* __restrict__ lower,
+                                       std::int32_t* __restrict__ upper, float* __restrict__ parts) noexcept {
       std::int32_t is_far = 0;
       const std::int32_t last = 2 * extent - 1;
       for (std::int64_t k = 0; k < n; ++k) {
@@ -516,7 +522,7 @@ class DisplacedSampler {
     }
   };
 
-  [[nodiscard]] float largest_displacement() const noexcept {
+  [[nodiscard]] IVADO_INLINE float largest_displacement() const noexcept {
     constexpr std::int64_t lanes = 16;
     std::array<float, lanes> largest{};
     const float* const d = displacement_.data();
@@ -533,8 +539,8 @@ class DisplacedSampler {
     return *std::max_element(largest.begin(), largest.end());
   }
 
-  void sample_slice(std::int64_t k, std::int64_t n, const std::int32_t* rows, const std::int32_t* columns,
-                    Array<float>& out) const {
+  IVADO_INLINE void sample_slice(std::int64_t k, std::int64_t n, const std::int32_t* rows, const std::int32_t* columns,
+                                 Array<float>& out) const {
     const std::int64_t width = extent_[2];
     const std::int64_t size = extent_[1] * width;
     Taps y, x;
@@ -553,8 +559,8 @@ class DisplacedSampler {
     }
   }
 
-  void sample_volume(std::int64_t h, std::int64_t k, std::int64_t n, const std::int32_t* rows,
-                     const std::int32_t* columns, Array<float>& out) const {
+  IVADO_INLINE void sample_volume(std::int64_t h, std::int64_t k, std::int64_t n, const std::int32_t* rows,
+                                  const std::int32_t* columns, Array<float>& out) const {
     const auto [height, width, depth] = extent_;
     const std::int64_t plane = width * depth;
     const std::int64_t size = height * plane;
@@ -594,7 +600,7 @@ class DisplacedSampler {
 /// (scipy.ndimage.map_coordinates, order 1, mode "reflect").
 /// @param voxels        [channel, H, W] or [channel, H, W, D]
 /// @param displacement  [2, H, W] or [3, H, W, D], in voxels along each axis
-[[nodiscard]] inline Array<float> sample_displaced(const Array<float>& voxels, const Array<float>& displacement) {
+[[nodiscard]] IVADO_INLINE Array<float> sample_displaced(const Array<float>& voxels, const Array<float>& displacement) {
   return DisplacedSampler(voxels, displacement)();
 }
 
@@ -603,13 +609,13 @@ class DisplacedSampler {
 class DisplacementMap {
  public:
   /// @param field  [2, H, W] or [3, H, W, D], in voxels along each axis
-  explicit DisplacementMap(std::shared_ptr<const Array<float>> field)
+  IVADO_INLINE explicit DisplacementMap(std::shared_ptr<const Array<float>> field)
       : field_(std::move(field)),
         axes_(static_cast<std::size_t>(field_->extent(0))),
         extent_{field_->extent(1), field_->extent(2), axes_ == 3 ? field_->extent(3) : 1} {}
 
   /// Moves a position that lies on the grid; the result does as well.
-  void move(std::array<double, 3>& position) const noexcept {
+  IVADO_INLINE void move(std::array<double, 3>& position) const noexcept {
     const LinearCorner corner(position, extent_);
     const float* component = field_->data();
     for (std::size_t a = 0; a < axes_; ++a, component += extent_[0] * extent_[1] * extent_[2])
@@ -618,7 +624,7 @@ class DisplacementMap {
 
  private:
   /// A position mirrored about the outer edges of the first and last voxel, whose outer halves keep their value.
-  [[nodiscard]] static double mirrored(double p, std::int64_t extent) noexcept {
+  [[nodiscard]] IVADO_INLINE static double mirrored(double p, std::int64_t extent) noexcept {
     const auto n = static_cast<double>(extent);
     if (p < -0.5 || p > n - 0.5) {
       p = std::fmod(p + 0.5, 2 * n);
@@ -640,7 +646,7 @@ class DisplacementMap {
 /// Physics 35 (2008), doi:10.1118/1.2816107), which converges where d changes by less than one voxel a voxel. Iterated
 /// for each voxel until it moves by less than 0.001 voxel, 50 times at most. Beyond the border d keeps its border
 /// value.
-[[nodiscard]] inline Array<float> invert_displacement(const Array<float>& displacement) {
+[[nodiscard]] IVADO_INLINE Array<float> invert_displacement(const Array<float>& displacement) {
   const std::int64_t axes = displacement.extent(0);
   const std::int64_t height = displacement.extent(1);
   const std::int64_t width = displacement.extent(2);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -43,7 +44,7 @@ class NormalizeInstance {
   [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& /*sample*/) const { return {}; }
 
   /// Normalises an image in place; leaves labels and regions of interest alone.
-  void apply(Image& image, const Draw& /*draw*/) const {
+  IVADO_INLINE void apply(Image& image, const Draw& /*draw*/) const {
     if (image.kind != Kind::image || image.empty()) return;
     const std::int64_t channels = image.voxels.extent(0);
     const std::int64_t size = image.voxels.size() / channels;
@@ -71,7 +72,7 @@ class NormalizeInstance {
     return total;
   }
 
-  void normalize(float* x, std::int64_t n) const {
+  IVADO_INLINE void normalize(float* x, std::int64_t n) const {
     auto count = static_cast<double>(n);
     double total = sum(x, n, [](double value) { return value; });
     const bool is_finite =

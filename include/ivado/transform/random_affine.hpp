@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "grid.hpp"
 #include "interpolate.hpp"
@@ -26,7 +27,7 @@ struct AxisFractions {
   double d = 0;  ///< along D; has no effect on a slice
 
   /// @throws Error (usage) if it is no such list, or a number is outside of [0, 1]
-  [[nodiscard]] static AxisFractions from_json(const Json& json, const std::string& path) {
+  [[nodiscard]] IVADO_INLINE static AxisFractions from_json(const Json& json, const std::string& path) {
     if (json.is_null()) return {};
     const auto is_fraction = [](const Json& number) {
       return number.is_number() && number.get<double>() >= 0 && number.get<double>() <= 1;
@@ -38,7 +39,7 @@ struct AxisFractions {
   }
   /// Two numbers where the third is 0, else three.
   [[nodiscard]] Json to_json() const { return d == 0 ? Json::array({h, w}) : Json::array({h, w, d}); }
-  [[nodiscard]] static Json schema() {
+  [[nodiscard]] IVADO_INLINE static Json schema() {
     return {{"anyOf", Json::array({Json{{"type", "array"},
                                         {"items", {{"type", "number"}, {"minimum", 0}, {"maximum", 1}}},
                                         {"minItems", 2},
@@ -97,7 +98,7 @@ class RandomAffine {
   };
 
   /// @throws Error (usage) if the range of angles runs downwards or a fraction is outside of [0, 1]
-  explicit RandomAffine(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomAffine(const Params& params) : params_(params) {
     if (!(params.degrees.low <= params.degrees.high) || !std::isfinite(params.degrees.low) ||
         !std::isfinite(params.degrees.high))
       throw usage_error("setting up RandomAffine", "degrees is " + params.degrees.to_json().dump(),
@@ -111,7 +112,7 @@ class RandomAffine {
 
   /// Draws angle, plane, scales and shifts; always eight numbers, whatever the parameters. In 2-D, and for a volume of
   /// one slice, the plane is (H, W) and nothing happens along D.
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     const Image& image = detail::grid_of(sample, "drawing an affine map");
     detail::check_dimension(image, "RandomAffine");
     const auto extents = detail::extents3(image.spatial());
@@ -135,14 +136,14 @@ class RandomAffine {
   }
 
   /// Moves the voxels in place. A draw that moves nothing leaves the image untouched.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     detail::check_dimension(image, "RandomAffine");
     if (draw == Draw{}) return;
     image.voxels = detail::sample_affine(image.voxels, map(image.spatial(), matrix(draw), draw.translation_vox));
   }
 
   /// The inverse map, in place, with linear interpolation; 0 where `apply` had pushed voxels over the border.
-  void invert(Image& image, const Draw& draw) const {
+  IVADO_INLINE void invert(Image& image, const Draw& draw) const {
     detail::check_dimension(image, "undoing RandomAffine");
     if (draw == Draw{}) return;
     if (!params_.as_ivadomed) {
@@ -170,12 +171,14 @@ class RandomAffine {
   }
 
   /// Takes a position after the transform to that before it, for `Fused`; none where it moves nothing.
-  [[nodiscard]] std::optional<detail::AffineMap> forward_map(const Shape& spatial, const Draw& draw) const {
+  [[nodiscard]] IVADO_INLINE std::optional<detail::AffineMap> forward_map(const Shape& spatial,
+                                                                          const Draw& draw) const {
     if (draw == Draw{}) return std::nullopt;
     return map(spatial, matrix(draw), draw.translation_vox);
   }
   /// Takes a position before the transform to that after it: the exact inverse, with `as_ivadomed` too.
-  [[nodiscard]] std::optional<detail::AffineMap> inverse_map(const Shape& spatial, const Draw& draw) const {
+  [[nodiscard]] IVADO_INLINE std::optional<detail::AffineMap> inverse_map(const Shape& spatial,
+                                                                          const Draw& draw) const {
     if (draw == Draw{}) return std::nullopt;
     return exact_inverse(spatial, draw);
   }
@@ -183,7 +186,7 @@ class RandomAffine {
  private:
   using Matrix = std::array<std::array<double, 3>, 3>;
 
-  static Matrix rotation(const Draw& draw) {
+  IVADO_INLINE static Matrix rotation(const Draw& draw) {
     const double c = std::cos(draw.angle_rad);
     const double s = std::sin(draw.angle_rad);
     if (draw.axes == std::array<int, 2>{0, 2}) return {{{c, 0, s}, {0, 1, 0}, {-s, 0, c}}};
@@ -191,7 +194,7 @@ class RandomAffine {
     return {{{c, -s, 0}, {s, c, 0}, {0, 0, 1}}};
   }
   /// A = (R S)ᵀ.
-  static Matrix matrix(const Draw& draw) {
+  IVADO_INLINE static Matrix matrix(const Draw& draw) {
     const Matrix r = rotation(draw);
     Matrix a{};
     for (std::size_t i = 0; i < 3; ++i)
@@ -199,14 +202,14 @@ class RandomAffine {
     return a;
   }
   /// A⁻¹ = R S⁻¹.
-  static Matrix inverse_matrix(const Draw& draw) {
+  IVADO_INLINE static Matrix inverse_matrix(const Draw& draw) {
     const Matrix r = rotation(draw);
     Matrix a{};
     for (std::size_t i = 0; i < 3; ++i)
       for (std::size_t j = 0; j < 3; ++j) a[i][j] = r[i][j] * draw.scale[j];
     return a;
   }
-  [[nodiscard]] std::array<double, 3> centre(const Shape& spatial) const {
+  [[nodiscard]] IVADO_INLINE std::array<double, 3> centre(const Shape& spatial) const {
     const auto extents = detail::extents3(spatial);
     std::array<double, 3> k{};
     for (std::size_t axis = 0; axis < 3; ++axis)
@@ -214,8 +217,8 @@ class RandomAffine {
     return k;
   }
   /// o ↦ a (o - k) + k + t.
-  [[nodiscard]] detail::AffineMap map(const Shape& spatial, const Matrix& a,
-                                      const std::array<std::int64_t, 3>& t) const {
+  [[nodiscard]] IVADO_INLINE detail::AffineMap map(const Shape& spatial, const Matrix& a,
+                                                   const std::array<std::int64_t, 3>& t) const {
     const auto k = centre(spatial);
     detail::AffineMap result{a, {}};
     for (std::size_t i = 0; i < 3; ++i)
@@ -223,7 +226,7 @@ class RandomAffine {
     return result;
   }
   /// y ↦ A⁻¹ (y - t - k) + k.
-  [[nodiscard]] detail::AffineMap exact_inverse(const Shape& spatial, const Draw& draw) const {
+  [[nodiscard]] IVADO_INLINE detail::AffineMap exact_inverse(const Shape& spatial, const Draw& draw) const {
     const auto k = centre(spatial);
     detail::AffineMap result{inverse_matrix(draw), {}};
     std::array<double, 3> from{};

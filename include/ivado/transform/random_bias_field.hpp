@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "range.hpp"
@@ -55,7 +56,7 @@ class RandomBiasField {
 
   /// @throws Error (usage) if the range runs downwards or is not finite, the order is not in 0 … 16, or `p` not in
   /// [0, 1]
-  explicit RandomBiasField(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomBiasField(const Params& params) : params_(params) {
     detail::check_range("RandomBiasField", "coefficients", params.coefficients.low, params.coefficients.high);
     detail::check_probability("RandomBiasField", params.p);
     if (params.order < 0 || params.order > 16)
@@ -64,7 +65,7 @@ class RandomBiasField {
   }
 
   /// Draws all coefficients, in 2-D as well, where those of Z have no effect.
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     return detail::draw_channels<std::vector<double>>(rng, sample, params_.p, params_.per_channel, [&] {
       std::vector<double> coefficients(count());
       for (double& c : coefficients) c = rng.uniform(params_.coefficients.low, params_.coefficients.high);
@@ -74,7 +75,7 @@ class RandomBiasField {
 
   /// Multiplies an image with the field in place.
   /// @throws Error (internal) if the draw does not have the number of coefficients that the order needs
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     detail::for_each_draw(
         image, draw, "RandomBiasField", [&](float* x, std::int64_t channels, const std::vector<double>& coefficients) {
           if (coefficients.size() != count())
@@ -87,13 +88,13 @@ class RandomBiasField {
 
  private:
   /// (order + 1) (order + 2) (order + 3) / 6
-  [[nodiscard]] std::size_t count() const {
+  [[nodiscard]] IVADO_INLINE std::size_t count() const {
     const auto n = static_cast<std::size_t>(params_.order);
     return (n + 1) * (n + 2) * (n + 3) / 6;
   }
 
   /// The distance from the centre over its largest value, for each index of an axis.
-  [[nodiscard]] static std::vector<double> positions(std::int64_t extent) {
+  [[nodiscard]] IVADO_INLINE static std::vector<double> positions(std::int64_t extent) {
     std::vector<double> out(static_cast<std::size_t>(extent));
     const double largest = 0.5 * static_cast<double>(extent - 1);
     for (std::size_t i = 0; i < out.size(); ++i)
@@ -102,7 +103,8 @@ class RandomBiasField {
   }
 
   /// One row of the field at a time: the polynomial is summed over the outer axes, which leaves one of the last axis.
-  void multiply(float* x, std::int64_t channels, const Shape& spatial, const std::vector<double>& coefficients) const {
+  IVADO_INLINE void multiply(float* x, std::int64_t channels, const Shape& spatial,
+                             const std::vector<double>& coefficients) const {
     const auto extents = detail::extents3(spatial);
     const bool is_slice = spatial.rank() == 2;
     const std::int64_t row = is_slice ? extents[1] : extents[2];

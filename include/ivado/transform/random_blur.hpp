@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "gaussian.hpp"
@@ -47,18 +48,18 @@ class RandomBlur {
   using Draw = ChannelDraws<double>;
 
   /// @throws Error (usage) if the range runs downwards, is negative or not finite, or `p` is not in [0, 1]
-  explicit RandomBlur(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomBlur(const Params& params) : params_(params) {
     detail::check_range("RandomBlur", "sigma_range", params.sigma_range[0], params.sigma_range[1], 0);
     detail::check_probability("RandomBlur", params.p);
   }
 
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     return detail::draw_channels<double>(rng, sample, params_.p, params_.per_channel,
                                          [&] { return rng.uniform(params_.sigma_range[0], params_.sigma_range[1]); });
   }
 
   /// Smooths an image in place.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     const Shape spatial = image.spatial();
     detail::for_each_draw(image, draw, "RandomBlur", [&](float* x, std::int64_t channels, double sigma_vox) {
       for (std::int64_t channel = 0; channel < channels; ++channel)

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "range.hpp"
@@ -46,19 +47,19 @@ class RandomGamma {
   using Draw = ChannelDraws<double>;
 
   /// @throws Error (usage) if the range runs downwards or is not finite, or `p` is not in [0, 1]
-  explicit RandomGamma(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomGamma(const Params& params) : params_(params) {
     detail::check_range("RandomGamma", "log_gamma_range", params.log_gamma_range[0], params.log_gamma_range[1]);
     detail::check_probability("RandomGamma", params.p);
   }
 
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     return detail::draw_channels<double>(rng, sample, params_.p, params_.per_channel, [&] {
       return std::exp(rng.uniform(params_.log_gamma_range[0], params_.log_gamma_range[1]));
     });
   }
 
   /// Changes an image in place.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     detail::for_each_draw(image, draw, "RandomGamma", [&](float* x, std::int64_t channels, double gamma) {
       const std::int64_t n = image.spatial().size() * channels;
       const auto exponent = static_cast<float>(gamma);

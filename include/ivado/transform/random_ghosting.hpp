@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "fourier.hpp"
@@ -72,7 +73,7 @@ class RandomGhosting {
 
   /// @throws Error (usage) if a range runs downwards, is negative or not finite, there is no axis or one that does not
   /// exist, or `restore` or `p` is not in [0, 1]
-  explicit RandomGhosting(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomGhosting(const Params& params) : params_(params) {
     detail::check_range("RandomGhosting", "num_ghosts", static_cast<double>(params.num_ghosts[0]),
                         static_cast<double>(params.num_ghosts[1]), 0);
     detail::check_range("RandomGhosting", "intensity", params.intensity[0], params.intensity[1], 0);
@@ -86,7 +87,7 @@ class RandomGhosting {
                         "give at least one of 0 (H), 1 (W), 2 (D)");
   }
 
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     const Image& image = detail::grid_of(sample, "drawing ghosts");
     detail::check_dimension(image, "RandomGhosting");
     const auto extents = detail::extents3(image.spatial());
@@ -106,7 +107,7 @@ class RandomGhosting {
 
   /// Adds the ghosts to an image in place.
   /// @throws Error (internal) if the draw has an axis that the image does not have
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     const Shape spatial = image.spatial();
     detail::for_each_draw(image, draw, "RandomGhosting", [&](float* x, std::int64_t channels, const Ghosts& ghosts) {
       if (ghosts.number == 0 || ghosts.intensity == 0) return;
@@ -119,7 +120,7 @@ class RandomGhosting {
   }
 
  private:
-  [[nodiscard]] std::vector<float> plane_weights(std::int64_t n, const Ghosts& ghosts) const {
+  [[nodiscard]] IVADO_INLINE std::vector<float> plane_weights(std::int64_t n, const Ghosts& ghosts) const {
     const auto kept = std::max<std::int64_t>(std::llround(params_.restore * static_cast<double>(n)), 1);
     const std::int64_t first_kept = n / 2 - kept / 2;
     return detail::even_weights(n, [&](std::int64_t plane) {

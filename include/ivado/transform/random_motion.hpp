@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "fourier.hpp"
@@ -74,7 +75,7 @@ class RandomMotion {
   using Draw = ChannelDraws<std::vector<Movement>>;
 
   /// @throws Error (usage) if a range runs downwards or is not finite, there is no movement, or `p` is not in [0, 1]
-  explicit RandomMotion(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomMotion(const Params& params) : params_(params) {
     detail::check_range("RandomMotion", "degrees", params.degrees.low, params.degrees.high);
     detail::check_range("RandomMotion", "translation", params.translation.low, params.translation.high);
     detail::check_probability("RandomMotion", params.p);
@@ -84,7 +85,7 @@ class RandomMotion {
   }
 
   /// Draws seven numbers a movement, also those that have no effect in 2-D.
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     return detail::draw_channels<std::vector<Movement>>(rng, sample, params_.p, params_.per_channel, [&] {
       std::vector<Movement> movements(static_cast<std::size_t>(params_.num_transforms));
       const double step = 1 / static_cast<double>(params_.num_transforms + 1);
@@ -101,7 +102,7 @@ class RandomMotion {
   }
 
   /// Mixes the spectra of the moved images into that of the image, in place.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     detail::for_each_draw(image, draw, "RandomMotion",
                           [&](float* x, std::int64_t channels, const std::vector<Movement>& movements) {
                             if (!movements.empty()) mix(x, channels, image.spatial(), image.spacing_mm, movements);
@@ -109,8 +110,8 @@ class RandomMotion {
   }
 
  private:
-  static void mix(float* x, std::int64_t channels, const Shape& spatial, const std::array<double, 3>& spacing_mm,
-                  const std::vector<Movement>& movements) {
+  IVADO_INLINE static void mix(float* x, std::int64_t channels, const Shape& spatial,
+                               const std::array<double, 3>& spacing_mm, const std::vector<Movement>& movements) {
     int axis = spatial.rank() - 1;
     while (axis > 0 && spatial[axis] == 1) --axis;
     const std::int64_t n = spatial[axis];
@@ -154,8 +155,8 @@ class RandomMotion {
 
   /// o ↦ S⁻¹ (R S (o - k) + t) + k, with the spacing S in mm. Nothing moves along an axis of a single voxel, nor turns
   /// it out of its plane.
-  [[nodiscard]] static detail::AffineMap map(const Shape& spatial, const std::array<double, 3>& spacing_mm,
-                                             const Movement& movement) {
+  [[nodiscard]] IVADO_INLINE static detail::AffineMap map(const Shape& spatial, const std::array<double, 3>& spacing_mm,
+                                                          const Movement& movement) {
     const auto extents = detail::extents3(spatial);
     const auto turn = [&](std::size_t about) {
       const bool is_free = extents[(about + 1) % 3] > 1 && extents[(about + 2) % 3] > 1;

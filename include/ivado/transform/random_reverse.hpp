@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "grid.hpp"
 
@@ -39,7 +40,7 @@ class RandomReverse {
 
   RandomReverse() : RandomReverse(Params{}) {}
   /// @throws Error (usage) if an axis is not 0, 1 or 2, or there is none
-  explicit RandomReverse(const Params& params) {
+  IVADO_INLINE explicit RandomReverse(const Params& params) {
     for (const std::int64_t axis : params.axes) {
       if (axis < 0 || axis > 2) refuse(params);
       may_mirror_[static_cast<std::size_t>(axis)] = true;
@@ -48,14 +49,14 @@ class RandomReverse {
   }
 
   /// Three fair coins, whatever the axes, in 2-D too.
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& /*sample*/) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& /*sample*/) const {
     Draw draw;
     for (std::size_t axis = 0; axis < 3; ++axis) draw.is_mirrored[axis] = rng.bernoulli(0.5) && may_mirror_[axis];
     return draw;
   }
 
   /// Mirrors in place.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     detail::check_dimension(image, "RandomReverse");
     const Shape shape = image.voxels.shape();
     for (int axis = 1; axis < shape.rank(); ++axis) {
@@ -73,7 +74,7 @@ class RandomReverse {
   void invert(Image& image, const Draw& draw) const { apply(image, draw); }
 
  private:
-  [[noreturn]] static void refuse(const Params& params) {
+  [[noreturn]] IVADO_INLINE static void refuse(const Params& params) {
     throw usage_error("setting up RandomReverse", "axes is " + ivado::to_json(params.axes).dump(),
                       "give one or more of 0 (H), 1 (W) and 2 (D)");
   }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "range.hpp"
@@ -42,12 +43,12 @@ class RandomShiftIntensity {
   using Draw = ChannelDraws<double>;
 
   /// @throws Error (usage) if the range runs downwards or is not finite, or `prob` is not in [0, 1]
-  explicit RandomShiftIntensity(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomShiftIntensity(const Params& params) : params_(params) {
     detail::check_range("RandomShiftIntensity", "shift_range", params.shift_range[0], params.shift_range[1]);
     detail::check_probability("RandomShiftIntensity", params.prob);
   }
 
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     return detail::draw_channels<double>(rng, sample, params_.prob, params_.per_channel,
                                          [&] { return rng.uniform(params_.shift_range[0], params_.shift_range[1]); });
   }
@@ -59,7 +60,7 @@ class RandomShiftIntensity {
   void invert(Image& image, const Draw& draw) const { add(image, draw, -1, "undoing RandomShiftIntensity"); }
 
  private:
-  static void add(Image& image, const Draw& draw, double sign, const char* doing) {
+  IVADO_INLINE static void add(Image& image, const Draw& draw, double sign, const char* doing) {
     detail::for_each_draw(image, draw, doing, [&](float* x, std::int64_t channels, double offset) {
       const std::int64_t n = image.spatial().size() * channels;
       for (std::int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(static_cast<double>(x[i]) + sign * offset);

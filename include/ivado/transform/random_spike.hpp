@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "channel_draws.hpp"
 #include "concept.hpp"
 #include "fourier.hpp"
@@ -63,14 +64,14 @@ class RandomSpike {
   using Draw = ChannelDraws<Spikes>;
 
   /// @throws Error (usage) if a range runs downwards or is not finite, the number is negative, or `p` is not in [0, 1]
-  explicit RandomSpike(const Params& params) : params_(params) {
+  IVADO_INLINE explicit RandomSpike(const Params& params) : params_(params) {
     detail::check_range("RandomSpike", "num_spikes", static_cast<double>(params.num_spikes[0]),
                         static_cast<double>(params.num_spikes[1]), 0);
     detail::check_range("RandomSpike", "intensity", params.intensity[0], params.intensity[1]);
     detail::check_probability("RandomSpike", params.p);
   }
 
-  [[nodiscard]] Draw draw(Rng& rng, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& rng, const Sample& sample) const {
     return detail::draw_channels<Spikes>(rng, sample, params_.p, params_.per_channel, [&] {
       Spikes spikes;
       const std::int64_t choices = params_.num_spikes[1] - params_.num_spikes[0] + 1;
@@ -84,7 +85,7 @@ class RandomSpike {
   }
 
   /// Adds the spikes' stripes to an image in place.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     const Shape spatial = image.spatial();
     detail::for_each_draw(image, draw, "RandomSpike", [&](float* x, std::int64_t channels, const Spikes& spikes) {
       if (spikes.positions.empty() || spikes.intensity == 0) return;
@@ -103,7 +104,7 @@ class RandomSpike {
     std::vector<float> cosine;
     std::vector<float> sine;
 
-    Waves(std::int64_t n, double position) : cosine(static_cast<std::size_t>(n)), sine(cosine.size()) {
+    IVADO_INLINE Waves(std::int64_t n, double position) : cosine(static_cast<std::size_t>(n)), sine(cosine.size()) {
       const std::int64_t frequency = static_cast<std::int64_t>(std::floor(position * static_cast<double>(n))) - n / 2;
       for (std::int64_t i = 0; i < n; ++i) {
         const double angle = 2 * std::numbers::pi * static_cast<double>(frequency * i % n) / static_cast<double>(n);
@@ -113,7 +114,8 @@ class RandomSpike {
     }
   };
 
-  static void add_stripes(float* x, const Shape& spatial, const std::array<double, 3>& position, double height) {
+  IVADO_INLINE static void add_stripes(float* x, const Shape& spatial, const std::array<double, 3>& position,
+                                       double height) {
     const bool is_slice = spatial.rank() == 2;
     const Waves h(spatial[0], position[0]);
     const Waves w(is_slice ? 1 : spatial[1], is_slice ? 0.5 : position[1]);

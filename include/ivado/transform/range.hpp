@@ -7,6 +7,7 @@
 
 #include "../config/params.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -22,7 +23,7 @@ struct SymmetricRange {
 
   /// Reads 5 or [-5, 5].
   /// @throws Error (usage) if it is something else, negative, or the pair runs downwards
-  [[nodiscard]] static SymmetricRange from_json(const Json& json, const std::string& path) {
+  [[nodiscard]] IVADO_INLINE static SymmetricRange from_json(const Json& json, const std::string& path) {
     if (json.is_number() && json.get<double>() >= 0) return {json.get<double>()};
     if (json.is_array() && json.size() == 2 && json[0].is_number() && json[1].is_number() &&
         json[0].get<double>() <= json[1].get<double>())
@@ -31,7 +32,7 @@ struct SymmetricRange {
   }
   /// A number where the range is symmetric, else a pair.
   [[nodiscard]] Json to_json() const { return low == -high && high >= 0 ? Json(high) : Json::array({low, high}); }
-  [[nodiscard]] static Json schema() {
+  [[nodiscard]] IVADO_INLINE static Json schema() {
     return {
         {"anyOf",
          Json::array({Json{{"type", "number"}, {"minimum", 0}},
@@ -43,7 +44,8 @@ struct SymmetricRange {
 namespace detail {
 
 /// @throws Error (usage) if a range runs downwards, is not finite, or starts below `least`
-inline void check_range(const char* transform, const char* key, double low, double high, double least = -INFINITY) {
+IVADO_INLINE void check_range(const char* transform, const char* key, double low, double high,
+                              double least = -INFINITY) {
   if (low <= high && low >= least && std::isfinite(low) && std::isfinite(high)) return;
   throw usage_error(text("setting up ", transform), text(key, " is [", low, ", ", high, "]"),
                     std::isfinite(least) ? text("give the lower number first, both >= ", least)
@@ -51,7 +53,7 @@ inline void check_range(const char* transform, const char* key, double low, doub
 }
 
 /// @throws Error (usage) if `p` is no probability
-inline void check_probability(const char* transform, double p) {
+IVADO_INLINE void check_probability(const char* transform, double p) {
   if (p >= 0 && p <= 1) return;
   throw usage_error(text("setting up ", transform), text("p is ", p), "give a probability in [0, 1]");
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "grid.hpp"
 #include "spline.hpp"
@@ -59,7 +60,7 @@ class Resample {
   };
 
   /// @throws Error (usage) if a target spacing is not a positive number
-  explicit Resample(const Params& params) : params_(params) {
+  IVADO_INLINE explicit Resample(const Params& params) : params_(params) {
     for (const double target : {params.hspace, params.wspace, params.dspace})
       if (!(target > 0) || !std::isfinite(target))
         throw usage_error("setting up Resample", detail::text("the target spacing is ", target, " mm"),
@@ -68,7 +69,7 @@ class Resample {
 
   /// The grids before and after. Uses no random number.
   /// @throws Error (data) if the sample's spacing is not positive, or no voxel or over 2^31 voxels would result
-  [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& /*rng*/, const Sample& sample) const {
     const Image& image = detail::grid_of(sample, "resampling a sample");
     detail::check_dimension(image, "Resample");
     Draw draw{image.spatial(), {}, image.spacing_mm, image.spacing_mm};
@@ -95,14 +96,14 @@ class Resample {
   }
 
   /// Resamples in place and sets the spacing.
-  void apply(Image& image, const Draw& draw) const {
+  IVADO_INLINE void apply(Image& image, const Draw& draw) const {
     detail::check_grid(image, draw.before, "Resample");
     regrid(image, draw.after);
     image.spacing_mm = draw.spacing_after_mm;
   }
 
   /// Back to the shape and spacing before, with the interpolation that the kind asks for.
-  void invert(Image& image, const Draw& draw) const {
+  IVADO_INLINE void invert(Image& image, const Draw& draw) const {
     detail::check_grid(image, draw.after, "undoing Resample");
     regrid(image, draw.before);
     image.spacing_mm = draw.spacing_before_mm;
@@ -111,7 +112,7 @@ class Resample {
  private:
   static std::string doing(const Shape& shape) { return "resampling a sample of " + shape.text() + " voxels"; }
 
-  void regrid(Image& image, const Shape& shape) const {
+  IVADO_INLINE void regrid(Image& image, const Shape& shape) const {
     if (image.spatial() == shape) return;
     image.voxels = detail::resize(image.voxels, shape, image.kind == Kind::image ? 2 : 1, params_.as_ivadomed);
   }

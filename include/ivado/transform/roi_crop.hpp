@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 #include "crop_window.hpp"
 #include "grid.hpp"
@@ -56,7 +57,7 @@ class ROICrop {
   /// Where the window starts. Uses no random number.
   /// @throws Error (usage) if a volume is to be cropped with two numbers, or image and region lie on different grids
   /// @throws Error (data) if the region of interest is missing or empty, unless `center_without_roi`
-  [[nodiscard]] Draw draw(Rng& /*rng*/, const Sample& sample) const {
+  [[nodiscard]] IVADO_INLINE Draw draw(Rng& /*rng*/, const Sample& sample) const {
     const Image& grid = detail::grid_of(sample, "cropping a sample about its region of interest");
     detail::check_dimension(grid, "ROICrop");
     Draw draw{grid.spatial(), detail::crop_extents(params_.size, grid.spatial(), name), {}};
@@ -88,7 +89,7 @@ class ROICrop {
 
  private:
   /// In voxel indices, over all channels (ivadomed's first sets the window for all); nothing where all weights are 0.
-  [[nodiscard]] std::optional<std::array<double, 3>> centre_of_mass(const Image& region) const {
+  [[nodiscard]] IVADO_INLINE std::optional<std::array<double, 3>> centre_of_mass(const Image& region) const {
     if (region.empty()) return std::nullopt;
     const auto extents = detail::extents3(region.spatial());
     const float* value = region.voxels.data();

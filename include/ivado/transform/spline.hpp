@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../data/array.hpp"
+#include "../inline.hpp"
 
 namespace ivado::detail {
 
@@ -34,7 +35,8 @@ struct AxisResize {
 /// @param scipy_edge  true: where (to - 1) · ((from - 1) / (to - 1)) comes out above from - 1 in double precision, the
 /// last
 ///                    output is 0, as SciPy has it (3 % of all pairs of extents); false: it is the last input
-[[nodiscard]] inline AxisResize plan_resize(std::int64_t from, std::int64_t to, int order, bool scipy_edge = false) {
+[[nodiscard]] IVADO_INLINE AxisResize plan_resize(std::int64_t from, std::int64_t to, int order,
+                                                  bool scipy_edge = false) {
   AxisResize plan{from, to, order, {}, {}};
   plan.index.resize(static_cast<std::size_t>(to));
   plan.weight.resize(static_cast<std::size_t>(to));
@@ -71,7 +73,7 @@ struct AxisResize {
 
 /// Values to coefficients of the quadratic B-spline, in place, for `spline_lanes` lines at once.
 /// @param c  [n][spline_lanes]
-inline void prefilter_quadratic(double* c, std::int64_t n) {
+IVADO_INLINE void prefilter_quadratic(double* c, std::int64_t n) {
   constexpr std::int64_t lanes = spline_lanes;
   if (n < 2) return;
   constexpr double pole = -0.171572875253809902397;  // 2 √2 - 3
@@ -163,8 +165,8 @@ void resize_axis(const From* from, To* to, std::int64_t outer, std::int64_t inne
 /// @param order       1: linear, 2: quadratic B-spline
 /// @param scipy_edge  see `plan_resize`
 /// @complexity a few passes over each changed axis, those that shrink most first
-[[nodiscard]] inline Array<float> resize(const Array<float>& voxels, const Shape& spatial, int order,
-                                         bool scipy_edge = false) {
+[[nodiscard]] IVADO_INLINE Array<float> resize(const Array<float>& voxels, const Shape& spatial, int order,
+                                               bool scipy_edge = false) {
   Shape shape = voxels.shape();
   std::vector<int> axes;
   for (int axis = 1; axis < shape.rank(); ++axis)

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../config/params.hpp"
+#include "../inline.hpp"
 #include "concept.hpp"
 
 namespace ivado {
@@ -59,8 +60,8 @@ inline constexpr std::array<std::string_view, 3> kind_names{"im", "gt", "roi"};
 inline constexpr std::array<std::string_view, 3> stage_names{"training", "validation", "testing"};
 
 /// Reads a list of names as flags.
-[[nodiscard]] inline std::array<bool, 3> read_flags(const Json& json, const std::string& path,
-                                                    const std::array<std::string_view, 3>& names) {
+[[nodiscard]] IVADO_INLINE std::array<bool, 3> read_flags(const Json& json, const std::string& path,
+                                                          const std::array<std::string_view, 3>& names) {
   std::string all;
   for (const auto name : names) all += (all.empty() ? "\"" : ", \"") + std::string(name) + "\"";
   if (!json.is_array()) throw value_error(path, json, "a list of " + all);
@@ -74,7 +75,8 @@ inline constexpr std::array<std::string_view, 3> stage_names{"training", "valida
   return flags;
 }
 
-[[nodiscard]] inline Json write_flags(const std::array<bool, 3>& flags, const std::array<std::string_view, 3>& names) {
+[[nodiscard]] IVADO_INLINE Json write_flags(const std::array<bool, 3>& flags,
+                                            const std::array<std::string_view, 3>& names) {
   Json out = Json::array();
   for (std::size_t n = 0; n < names.size(); ++n)
     if (flags[n]) out.push_back(std::string(names[n]));
@@ -131,20 +133,26 @@ template <Transform T>
   return out;
 }
 
-template <Transform T>
-[[nodiscard]] Json step_schema() {
-  Json out = schema<typename T::Params>();
-  const auto list = [](const std::array<std::string_view, 3>& names, const StageSet& given, const char* what) {
+/// Adds to a transform's schema the keys that every step has.
+/// @param given  the data sets of the transform itself
+IVADO_INLINE void add_step_keys(Json& schema, const StageSet& given) {
+  const auto list = [](const std::array<std::string_view, 3>& names, const StageSet& chosen, const char* what) {
     Json values = Json::array();
     for (const auto name : names) values.push_back(std::string(name));
     return Json{{"type", "array"},
                 {"items", {{"enum", values}}},
                 {"description", what},
-                {"default", write_flags({given.training, given.validation, given.testing}, names)}};
+                {"default", write_flags({chosen.training, chosen.validation, chosen.testing}, names)}};
   };
-  out["properties"]["applied_to"] = list(kind_names, {}, "kinds of data it is applied to");
-  out["properties"]["dataset_type"] = list(stage_names, Step<T>{}.dataset_type, "data sets it is applied to");
-  out["properties"]["preprocessing"] = Json{{"description", "a key of old files, without effect"}};
+  schema["properties"]["applied_to"] = list(kind_names, {}, "kinds of data it is applied to");
+  schema["properties"]["dataset_type"] = list(stage_names, given, "data sets it is applied to");
+  schema["properties"]["preprocessing"] = Json{{"description", "a key of old files, without effect"}};
+}
+
+template <Transform T>
+[[nodiscard]] Json step_schema() {
+  Json out = schema<typename T::Params>();
+  add_step_keys(out, Step<T>{}.dataset_type);
   return out;
 }
 

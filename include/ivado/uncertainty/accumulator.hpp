@@ -13,6 +13,7 @@
 #include "../config/params.hpp"
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "maps.hpp"
 #include "mask_spool.hpp"
 #include "structures.hpp"
@@ -24,7 +25,7 @@ namespace ivado {
 ///   H = -[(1-p) ln(1-p + ε) + p ln(p + ε)],  not below 0,  ε = 1e-5
 ///
 /// as in ivadomed: with ε its largest value is a little above ln 2. Between 0 and 1, both included.
-[[nodiscard]] inline double binary_entropy(double p) noexcept {
+[[nodiscard]] IVADO_INLINE double binary_entropy(double p) noexcept {
   constexpr double epsilon = 1e-5;
   return std::max(0.0, -((1 - p) * std::log(1 - p + epsilon) + p * std::log(p + epsilon)));
 }
@@ -92,7 +93,7 @@ class UncertaintyAccumulator {
   std::unique_ptr<MaskSpool> masks_;
 };
 
-inline void UncertaintyAccumulator::add(ArrayView<const float> prediction, const std::string& what) {
+IVADO_INLINE void UncertaintyAccumulator::add(ArrayView<const float> prediction, const std::string& what) {
   const std::string doing = "adding a prediction of " + what + " to its uncertainty";
   if (prediction.rank() != 4 || prediction.size() == 0)
     throw data_error(doing, "its shape is " + prediction.shape().text(), "expected [class, i, j, k]");
@@ -119,7 +120,7 @@ inline void UncertaintyAccumulator::add(ArrayView<const float> prediction, const
   for (std::int64_t i = 0; i < size; ++i) sum_[i] += static_cast<double>(values[i]);
 }
 
-inline UncertaintyMaps UncertaintyAccumulator::finish() {
+IVADO_INLINE UncertaintyMaps UncertaintyAccumulator::finish() {
   if (runs() == 0) throw internal_error("making maps of uncertainty", "there is no prediction");
   const auto n = static_cast<double>(runs());
   const double threshold = params_.hard_threshold > 0 ? params_.hard_threshold : 1 / n;

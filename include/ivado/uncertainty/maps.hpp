@@ -9,6 +9,7 @@
 
 #include "../config/params.hpp"
 #include "../data/array.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -52,7 +53,7 @@ struct UncertaintyMaps {
   std::vector<UncertainStructure> structures;  ///< by class, then in the order of a row-major scan
 
   /// One of the maps.
-  [[nodiscard]] ArrayView<const float> view(UncertaintyMap map) const {
+  [[nodiscard]] IVADO_INLINE ArrayView<const float> view(UncertaintyMap map) const {
     switch (map) {
       case UncertaintyMap::soft:
         return soft.view();

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "../inline.hpp"
 
 namespace ivado {
 
@@ -29,7 +30,7 @@ class MaskSpool {
   ///                machines)
   /// @param voxels  of each mask
   /// @throws Error (internal) if no file can be made there
-  MaskSpool(std::string folder, std::int64_t voxels)
+  IVADO_INLINE MaskSpool(std::string folder, std::int64_t voxels)
       : folder_(std::move(folder)), voxels_(voxels), packed_(static_cast<std::size_t>((voxels + 7) / 8)) {
     std::string path = folder_ + "/.ivado-masks-XXXXXX";
     const int descriptor = ::mkstemp(path.data());
@@ -79,11 +80,11 @@ class MaskSpool {
     void operator()(std::FILE* file) const noexcept { (void)std::fclose(file); }
   };
 
-  void seek(std::int64_t number) {
+  IVADO_INLINE void seek(std::int64_t number) {
     if (::fseeko(file_.get(), static_cast<off_t>(number * static_cast<std::int64_t>(packed_.size())), SEEK_SET) != 0)
       fail("finding a mask");
   }
-  [[noreturn]] void fail(const std::string& doing) const {
+  [[noreturn]] IVADO_INLINE void fail(const std::string& doing) const {
     throw internal_error(doing + " in " + folder_, std::strerror(errno),
                          "check the free space and the permissions of the folder");
   }

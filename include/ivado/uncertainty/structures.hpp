@@ -12,6 +12,7 @@
 
 #include "../data/array.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../metric/components.hpp"
 #include "maps.hpp"
 
@@ -23,14 +24,14 @@ namespace detail {
 using VoxelRanges = std::vector<std::array<std::int64_t, 2>>;
 
 /// Number of voxels.
-[[nodiscard]] inline std::int64_t count_voxels(const VoxelRanges& ranges) noexcept {
+[[nodiscard]] IVADO_INLINE std::int64_t count_voxels(const VoxelRanges& ranges) noexcept {
   std::int64_t count = 0;
   for (const auto& [begin, end] : ranges) count += end - begin;
   return count;
 }
 
 /// The voxels in both.
-[[nodiscard]] inline VoxelRanges intersect(const VoxelRanges& a, const VoxelRanges& b) {
+[[nodiscard]] IVADO_INLINE VoxelRanges intersect(const VoxelRanges& a, const VoxelRanges& b) {
   VoxelRanges out;
   for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
     const std::int64_t begin = std::max(a[i][0], b[j][0]);
@@ -42,7 +43,7 @@ using VoxelRanges = std::vector<std::array<std::int64_t, 2>>;
 }
 
 /// The voxels in either.
-[[nodiscard]] inline VoxelRanges unite(const VoxelRanges& a, const VoxelRanges& b) {
+[[nodiscard]] IVADO_INLINE VoxelRanges unite(const VoxelRanges& a, const VoxelRanges& b) {
   VoxelRanges out;
   for (std::size_t i = 0, j = 0; i < a.size() || j < b.size();) {
     const bool from_a = j == b.size() || (i < a.size() && a[i][0] <= b[j][0]);
@@ -68,7 +69,7 @@ class StructureAgreement {
  public:
   /// @param mask          [i, j, k], dense; its 18-connected objects of values that are not 0 are the structures
   /// @param least_voxels  smaller objects are no structures
-  StructureAgreement(ArrayView<const std::uint8_t> mask, std::int64_t least_voxels)
+  IVADO_INLINE StructureAgreement(ArrayView<const std::uint8_t> mask, std::int64_t least_voxels)
       : shape_(mask.shape()), found_(mask, Connectivity::edges), structure_of_label_(found_.sizes().size(), -1) {
     for (std::size_t l = 0; l < found_.sizes().size(); ++l) {
       if (found_.sizes()[l] < least_voxels) continue;
@@ -85,7 +86,7 @@ class StructureAgreement {
   /// Takes a run.
   /// @param run  of the shape of the mask, dense
   /// @throws Error (internal) if the shape is another
-  void add(ArrayView<const std::uint8_t> run) {
+  IVADO_INLINE void add(ArrayView<const std::uint8_t> run) {
     if (!(run.shape() == shape_))
       throw internal_error("comparing structures", run.shape().text() + " and " + shape_.text() + " differ");
     ++runs_;
@@ -124,7 +125,7 @@ class StructureAgreement {
   /// The structures in the order of a row-major scan; `class_index` and `mean_entropy` are left at 0.
   ///
   /// Where no run has the structure, overlap and variation are 0 and 0, not 0/0 as in ivadomed (known-problems B6.12).
-  [[nodiscard]] std::vector<UncertainStructure> result() const {
+  [[nodiscard]] IVADO_INLINE std::vector<UncertainStructure> result() const {
     std::vector<UncertainStructure> out;
     for (const Structure& structure : structures_) {
       UncertainStructure one;
@@ -162,7 +163,7 @@ class StructureAgreement {
     double mean = 0;  // of the sizes, and the sum of squared deviations (Welford 1962)
     double squares = 0;
 
-    void add_size(std::int64_t size, std::int64_t runs) noexcept {
+    IVADO_INLINE void add_size(std::int64_t size, std::int64_t runs) noexcept {
       const double before = static_cast<double>(size) - mean;
       mean += before / static_cast<double>(runs);
       squares += before * (static_cast<double>(size) - mean);
@@ -170,7 +171,7 @@ class StructureAgreement {
   };
 
   /// For each structure the label of the object that shares most voxels with it, 0 where none does.
-  [[nodiscard]] std::vector<std::int32_t> matches(const Components& objects) const {
+  [[nodiscard]] IVADO_INLINE std::vector<std::int32_t> matches(const Components& objects) const {
     const Array<std::int32_t> labels = objects.labels();
     std::map<std::pair<std::size_t, std::int32_t>, std::int64_t> shared;
     for_each_run(labels.view(), [&](std::size_t structure, const std::int32_t* label, std::int64_t length) {

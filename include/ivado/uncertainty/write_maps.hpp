@@ -11,13 +11,14 @@
 #include "../data/geometry.hpp"
 #include "../data/volume_io.hpp"
 #include "../error.hpp"
+#include "../inline.hpp"
 #include "../metric/evaluation.hpp"
 #include "maps.hpp"
 
 namespace ivado {
 
 /// The structures of an image as CSV: class, voxels, mean_voxels, iou, cv, avg_unc, in the order of `structures`.
-[[nodiscard]] inline std::string structures_csv(const std::vector<UncertainStructure>& structures) {
+[[nodiscard]] IVADO_INLINE std::string structures_csv(const std::vector<UncertainStructure>& structures) {
   std::string out = "class,voxels,mean_voxels,iou,cv,avg_unc\n";
   for (const auto& one : structures)
     out += std::to_string(one.class_index) + "," + std::to_string(one.voxels) + "," +
@@ -34,8 +35,8 @@ namespace ivado {
 /// @param geometry  the grid of the image
 /// @return          the paths written
 /// @throws Error (internal) if the folder is missing or a file cannot be written
-inline std::vector<std::string> write_uncertainty_maps(const std::string& stem, const UncertaintyMaps& maps,
-                                                       const Geometry& geometry) {
+IVADO_INLINE std::vector<std::string> write_uncertainty_maps(const std::string& stem, const UncertaintyMaps& maps,
+                                                             const Geometry& geometry) {
   std::vector<std::string> written;
   for (const auto& [ending, map] : EnumNames<UncertaintyMap>::values) {
     written.push_back(stem + std::string(ending));
@@ -53,7 +54,7 @@ inline std::vector<std::string> write_uncertainty_maps(const std::string& stem, 
 /// @param stem  folder and name of the image
 /// @return      how many there were
 /// @throws Error (internal) if one cannot be removed
-inline std::size_t remove_uncertainty_maps(const std::string& stem) {
+IVADO_INLINE std::size_t remove_uncertainty_maps(const std::string& stem) {
   std::vector<std::string> paths{stem + "_unc.csv"};
   for (const auto& [ending, map] : EnumNames<UncertaintyMap>::values) paths.push_back(stem + std::string(ending));
   std::size_t removed = 0;
