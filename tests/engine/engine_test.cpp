@@ -67,7 +67,7 @@ void check(const Model& model, const Shape& shape, double tolerance = 1e-5) {
     CHECK(engine.forward(input) == output);  // nothing is left over of the run before
     if (at_once == 1) of_one_thread = output.clone();
   }
-  Engine<Model> engine(model, weights, {.threads = 2});
+  Engine<Model> engine(model, weights, {.threads = 2, .samples_at_once = 1});
   CHECK(engine.forward(input) == of_one_thread);  // the same bits for any number of threads
 }
 
@@ -136,12 +136,16 @@ TEST_CASE("Values share memory only while they do not live at one time", "[unit]
   CHECK(bytes < 2000 + 1024 + 1024 + 512);  // the first 1000 and the last are one place
 }
 
-TEST_CASE("A batch needs no more memory than a sample, and plans are kept up to a number", "[unit]") {
+TEST_CASE("A batch needs no more memory than four slices or one volume, and plans are kept up to a number", "[unit]") {
   const auto model = small<Unet<2, 2>>(8);
   Engine<Unet<2, 2>> engine(model, weights_of(model.parameters()), {.threads = 1, .plans = 2});
   auto& network = engine.network();
-  const std::size_t bytes = network.plan({1, 1, 16, 16}).bytes();
+  const std::size_t bytes = network.plan({4, 1, 16, 16}).bytes();
   CHECK(network.plan({9, 1, 16, 16}).bytes() == bytes);
+  const auto volumes = small<Unet<3, 2>>(8);
+  Engine<Unet<3, 2>> of_volumes(volumes, weights_of(volumes.parameters()), {.threads = 1});
+  CHECK(of_volumes.network().plan({3, 1, 8, 8, 8}).bytes() == of_volumes.network().plan({1, 1, 8, 8, 8}).bytes());
+  CHECK(of_volumes.network().plans() == 1);
   CHECK(network.plans() == 1);
   (void)engine.forward(noise({2, 1, 16, 12}));
   (void)engine.forward(noise({2, 1, 16, 8}));
@@ -177,6 +181,7 @@ TEST_CASE("The engine says what it cannot do", "[unit]") {
   CHECK_THROWS_WITH(engine.forward(noise({1, 16, 16})), Contains("running a network") && Contains("1x16x16"));
   CHECK_THROWS_WITH(engine.forward(noise({1, 2, 16, 16})), Contains("wants 1 channels"));
   CHECK_THROWS_WITH(Engine(model, weights, {.threads = -1}), Contains("-1 threads"));
+  CHECK_THROWS_WITH(Engine(model, weights, {.samples_at_once = -1}), Contains("samples_at_once is -1"));
   if (!engine::has_bf16())
     CHECK_THROWS_WITH(Engine(model, weights, {.precision = engine::Precision::bf16}),
                       Contains("does not multiply bf16") && Contains("compute in float32"));

@@ -26,9 +26,10 @@ namespace ivado {
 struct EngineOptions {
   int threads = 0;                                           ///< for computing; 0: one a core
   engine::Precision precision = engine::Precision::float32;  ///< of the convolutions
-  /// Samples of a batch that are computed together. One keeps the activations in the caches of the processor, needs the
-  /// least memory, and lets concatenations happen in place. Results are the same up to rounding.
-  std::int64_t samples_at_once = 1;
+  /// Samples of a batch that are computed together; 0: four slices, one volume. One keeps the activations in the caches of the
+  /// processor, needs the least memory, and lets concatenations happen in place; of more, the weights of deep layers, which are
+  /// larger than caches, are read once for all. Results are the same up to rounding.
+  std::int64_t samples_at_once = 0;
   std::size_t plans = 4;  ///< shapes whose plans are kept, the last used ones
 };
 
@@ -59,7 +60,7 @@ class Network {
                         "give [samples, channels, height, width] or [samples, channels, height, width, depth]");
     Array<float> out;
     for (std::int64_t first = 0; first < shape[0];) {
-      Compiled& part = compiled_for(shape, std::min(options_.samples_at_once, shape[0] - first));
+      Compiled& part = compiled_for(shape, std::min(samples_at_once(shape), shape[0] - first));
       require_condition(part, shape[0], condition);
       Shape result = part.plan->output_shape();
       const std::int64_t of_sample = result.size() / part.shape[0];
@@ -74,7 +75,7 @@ class Network {
   }
 
   /// The plan for a shape, made if there is none yet: what it is made of, and its memory.
-  [[nodiscard]] const Plan& plan(const Shape& shape) { return *compiled_for(shape, options_.samples_at_once).plan; }
+  [[nodiscard]] const Plan& plan(const Shape& shape) { return *compiled_for(shape, samples_at_once(shape)).plan; }
   /// Plans that are kept at the moment.
   [[nodiscard]] std::size_t plans() const noexcept { return compiled_.size(); }
   [[nodiscard]] const EngineOptions& options() const noexcept { return options_; }
@@ -93,8 +94,8 @@ class Network {
     if (options.threads < 0)
       refuse(std::to_string(options.threads) + " threads", "give 1 or more, or 0 for one a core");
     if (options.threads == 0) options.threads = default_threads();
-    if (options.samples_at_once < 1)
-      refuse("samples_at_once is " + std::to_string(options.samples_at_once), "give 1 or more");
+    if (options.samples_at_once < 0)
+      refuse("samples_at_once is " + std::to_string(options.samples_at_once), "give 1 or more, or 0 for what is fast");
     if (options.plans < 1) refuse("no plan is to be kept", "give 1 or more");
     if (options.precision == Precision::bf16 && !has_bf16())
       refuse("bf16 is asked for, and this processor does not multiply bf16 (it has no AVX512_BF16)",
@@ -102,6 +103,10 @@ class Network {
     return options;
   }
 
+  [[nodiscard]] std::int64_t samples_at_once(const Shape& shape) const noexcept {
+    if (options_.samples_at_once > 0) return options_.samples_at_once;
+    return shape.rank() == 4 ? 4 : 1;
+  }
   /// @param shape  of the whole batch
   /// @param count  samples to compute at once; all where the network looks at the whole batch
   Compiled& compiled_for(const Shape& shape, std::int64_t count) {

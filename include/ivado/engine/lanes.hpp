@@ -2,6 +2,8 @@
 // inlined into functions that are compiled for the processor (`gnu::target`). No oneDNN, no LibTorch.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -30,7 +32,8 @@ struct LaneView {
   }
 };
 
-/// Floats that begin at a cache line.
+/// Floats that begin at a cache line. Many of them have pages of their own, which are large where the system has such, and are cleared
+/// when they are first touched, by the thread that does.
 class LineBuffer {
  public:
   LineBuffer() = default;
@@ -42,19 +45,41 @@ class LineBuffer {
     if (count > size_) {
       size_ = 0;
       data_.reset();
-      data_.reset(static_cast<float*>(::operator new (count * sizeof(float), std::align_val_t{64})));
-      std::memset(data_.get(), 0, count * sizeof(float));
+      data_ = zeros(count * sizeof(float));
       size_ = count;
     }
     return data_.get();
   }
   [[nodiscard]] const float* data() const noexcept { return data_.get(); }
+  [[nodiscard]] float* data() noexcept { return data_.get(); }
 
  private:
   struct Free {
-    void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
+    std::size_t mapped_bytes;  ///< of pages of its own; 0: it lies in the heap
+    void operator()(float* p) const noexcept {
+      if (mapped_bytes == 0) return ::operator delete (p, std::align_val_t{64});
+      (void)::munmap(p, mapped_bytes);
+    }
   };
-  std::unique_ptr<float, Free> data_;
+  using Memory = std::unique_ptr<float, Free>;
+
+  [[nodiscard]] static Memory zeros(std::size_t bytes) {
+    constexpr std::size_t least_bytes_of_pages = std::size_t{4} << 20;
+    if (bytes >= least_bytes_of_pages) {
+      void* const pages = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (pages != MAP_FAILED) {
+#ifdef MADV_HUGEPAGE
+        (void)::madvise(pages, bytes, MADV_HUGEPAGE);
+#endif
+        return Memory(static_cast<float*>(pages), Free{bytes});
+      }
+    }
+    Memory memory(static_cast<float*>(::operator new (bytes, std::align_val_t{64})), Free{0});
+    std::memset(memory.get(), 0, bytes);
+    return memory;
+  }
+
+  Memory data_;
   std::size_t size_ = 0;
 };
 

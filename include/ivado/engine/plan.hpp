@@ -20,6 +20,7 @@
 #include "arena.hpp"
 #include "fuse.hpp"
 #include "kernels.hpp"
+#include "lanes.hpp"
 #include "parallel.hpp"
 #include "parameters.hpp"
 #include "primitives.hpp"
@@ -55,8 +56,7 @@ class Plan {
       lower(steps_[static_cast<std::size_t>(now_)]);
     touch(value(output_));
     bytes_ = Arena::place(buffers_);
-    arena_ = Array<float>({static_cast<std::int64_t>(bytes_ / sizeof(float)) + 1});
-    std::fill(arena_.begin(), arena_.end(), 0.0F);  // touches the pages, once
+    arena_.at_least(bytes_ / sizeof(float) + 1);
     for (const auto& make : makers_) tasks_.push_back(make());
     makers_.clear();
   }
@@ -796,7 +796,7 @@ class Plan {
   std::vector<std::function<Task()>> makers_;
   std::vector<std::string> lines_;
   std::size_t bytes_ = 0;
-  Array<float> arena_;
+  LineBuffer arena_;
   std::vector<Task> tasks_;
   dnnl::stream stream_{processor()};
 };
