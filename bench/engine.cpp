@@ -103,7 +103,7 @@ class OnnxRuntime {
 Contender lone_convolution(int threads) {
   using namespace ivado::engine;
   const ivado::Shape shape{18, 64, 128, 128};
-  const ThreadScope scope(threads);
+  const ivado::ThreadScope scope(threads);
   const dnnl::memory::desc weights({64, 64, 3, 3}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::any);
   const auto made = describe_convolution<dnnl::convolution_forward>(describe_any(shape), weights, {},
                                                                     describe_any(shape), {2, 3, 1, 1}, {});
@@ -114,7 +114,7 @@ Contender lone_convolution(int threads) {
     std::fill_n(static_cast<float*>(memory.get_data_handle()), memory.get_desc().get_size() / sizeof(float), 0.01F);
   return {"a lone convolution of oneDNN", 18 * 128 * 128 * 2e-9 * 64 * 64 * 9,
           timed([primitive = dnnl::convolution_forward(made), given, threads] {
-            const ThreadScope inner(threads);
+            const ivado::ThreadScope inner(threads);
             dnnl::stream stream(processor());
             primitive.execute(stream, given);
             stream.wait();

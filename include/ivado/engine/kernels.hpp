@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "../parallel.hpp"
 #include "layout.hpp"
-#include "parallel.hpp"
 
 namespace ivado::engine {
 

@@ -17,11 +17,11 @@
 
 #include "../error.hpp"
 #include "../nn/graph.hpp"
+#include "../parallel.hpp"
 #include "arena.hpp"
 #include "fuse.hpp"
 #include "kernels.hpp"
 #include "lanes.hpp"
-#include "parallel.hpp"
 #include "parameters.hpp"
 #include "primitives.hpp"
 #include "winograd.hpp"

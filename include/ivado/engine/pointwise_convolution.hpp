@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../parallel.hpp"
 #include "lanes.hpp"
-#include "parallel.hpp"
 
 namespace ivado::engine {
 
@@ -219,11 +219,15 @@ inline void pointwise_weight_gradient(const PointwiseShape& s, const float* x, c
       Avx2Pointwise::add_products(s, inputs + row * s.in, results + row * s.out, count * (strip + 1) / strips - row,
                                   begin, end, to);
     });
-    for (std::int64_t k = 0; k < size; ++k)
-      total[k] += (products[k] + products[size + k]) + (products[2 * size + k] + products[3 * size + k]);
+    parallel_for(chunks, [&](std::int64_t task) {
+      const std::int64_t end = std::min(s.in, (task + 1) * chunk) * s.out;
+      for (std::int64_t k = task * chunk * s.out; k < end; ++k)
+        total[k] += (products[k] + products[size + k]) + (products[2 * size + k] + products[3 * size + k]);
+    });
   }
-  for (std::int64_t out = 0; out < s.out; ++out)
+  parallel_for(s.out, [&](std::int64_t out) {
     for (std::int64_t in = 0; in < s.in; ++in) weights[out * s.in + in] = total[in * s.out + out];
+  });
 }
 
 /// A convolution of slices, as its input is unfolded for a matrix product.

@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../parallel.hpp"
 #include "lanes.hpp"
-#include "parallel.hpp"
 #include "winograd_loops.hpp"
 
 namespace ivado::engine {

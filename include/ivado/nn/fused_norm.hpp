@@ -14,6 +14,8 @@
 #include <cstring>
 #include <vector>
 
+#include "../parallel.hpp"
+
 namespace ivado::nn {
 
 /// What is done to each value around its norm. A slope is that of the activation for negative values: 0 is ReLU, 1 none.
@@ -57,7 +59,9 @@ struct GroupMoments {
 };
 
 inline constexpr std::int64_t norm_piece = 1024;  // of values that stay in the first cache between two looks at them
-inline constexpr std::int64_t small_plane = 256;  // up to here the planes of a group are put side by side
+inline constexpr std::int64_t least_of_thread = std::int64_t{1}
+                                                << 14;  // values for which another thread is worth waking
+inline constexpr std::int64_t small_plane = 256;        // up to here the planes of a group are put side by side
 
 /// Planes [N, C, elements] of a contiguous tensor, in groups that share statistics: a channel of all samples, or of each.
 struct NormPlanes {
@@ -83,7 +87,8 @@ struct NormPlanes {
   /// Calls `work(group)` for all groups, on all threads.
   template <class Work>
   void in_parallel(const Work& work) const {
-    at::parallel_for(0, groups(), 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t least = std::max<std::int64_t>(1, least_of_thread / std::max<std::int64_t>(1, count()));
+    share_out(at::get_num_threads(), groups(), least, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t group = begin; group < end; ++group) work(group);
     });
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../inline.hpp"
+#include "../parallel.hpp"
 #include "../random.hpp"
 #include "layers.hpp"
 #include "op.hpp"
@@ -151,13 +152,14 @@ class TorchInterpreter {
     const float kept = op.rate < 1 ? static_cast<float>(1 / (1 - op.rate)) : 0.0F;
     auto* const values = factors.data_ptr<float>();
     constexpr std::int64_t piece = 4096;  // the same draws for any number of threads
-    at::parallel_for(0, (factors.numel() + piece - 1) / piece, 4, [&](std::int64_t begin, std::int64_t end) {
-      Rng rng(key);
-      rng.go_to_block(static_cast<std::uint32_t>(begin * piece / 4));
-      const std::int64_t last = std::min(end * piece, factors.numel());
-      rng.fill_uniform(values + begin * piece, last - begin * piece);
-      for (std::int64_t i = begin * piece; i < last; ++i) values[i] = values[i] < rate ? 0.0F : kept;
-    });
+    share_out(at::get_num_threads(), (factors.numel() + piece - 1) / piece, 4,
+              [&](std::int64_t begin, std::int64_t end) {
+                Rng rng(key);
+                rng.go_to_block(static_cast<std::uint32_t>(begin * piece / 4));
+                const std::int64_t last = std::min(end * piece, factors.numel());
+                rng.fill_uniform(values + begin * piece, last - begin * piece);
+                for (std::int64_t i = begin * piece; i < last; ++i) values[i] = values[i] < rate ? 0.0F : kept;
+              });
     return factors;
   }
 

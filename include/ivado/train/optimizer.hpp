@@ -22,6 +22,7 @@
 #include "../error.hpp"
 #include "../inline.hpp"
 #include "../nn/weights.hpp"
+#include "../parallel.hpp"
 
 namespace ivado {
 
@@ -139,9 +140,9 @@ class OptimizerMemory {
     constexpr std::int64_t piece = 1024;
     const std::array<float*, sizeof...(Tensors)> data{tensors.template data_ptr<float>()...};
     const std::int64_t count = std::max({tensors.numel()...});
-    at::parallel_for(0, count, 32 * piece, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t at = begin; at < end; at += piece) {
-        const auto size = static_cast<Eigen::Index>(std::min(piece, end - at));
+    share_out(at::get_num_threads(), (count + piece - 1) / piece, 32, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t at = begin * piece; at < std::min(end * piece, count); at += piece) {
+        const auto size = static_cast<Eigen::Index>(std::min(piece, count - at));
         [&]<std::size_t... k>(std::index_sequence<k...>) { change(Numbers(data[k] + at, size)...); }
         (std::make_index_sequence<sizeof...(Tensors)>{});
       }
