@@ -176,7 +176,7 @@ int main(int argc, char** argv) {
   if (std::getenv("IVADO_ONNXRUNTIME_NODE") == nullptr)
     std::puts("ONNX Runtime is left out: IVADO_ONNXRUNTIME_NODE names no folder");
   std::vector<Contender> all{lone_convolution(runtime.threads)};
-  add(all, "U-Net, 18 slices", ivado::Unet<2>(), {18, 1, 128, 128}, runtime.threads, {1, 18});
+  add(all, "U-Net, 18 slices", ivado::Unet<2>(), {18, 1, 128, 128}, runtime.threads, {1, 4, 18});
   add(all, "U-Net, one slice", ivado::Unet<2>(), {1, 1, 128, 128}, runtime.threads, {1});
   add(all, "Modified3DUNet, 64³", ivado::Modified3DUNet<>(), {1, 1, 64, 64, 64}, runtime.threads, {1});
   for (int round = 0; round <= rounds; ++round)  // the first one warms up

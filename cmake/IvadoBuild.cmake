@@ -1,10 +1,10 @@
 # How ivado's own targets are built: tests, examples, benchmarks. Nothing here reaches a user of the library.
 #
-#   ivado_build(<target> [DATA] [HEADERS])
+#   ivado_build(<target> [DATA] [HEADERS] [ALONE])
 #                                 warnings, compiler cache, and ivado::ivado with its precompiled header; with DATA it links
 #                                 ivado::data alone and has no precompiled header of its own. Both get the optional
 #                                 components that are there; and, with IVADO_COMPILED, ivado::compiled or ivado::compiled_data, but
-#                                 for HEADERS, which are compiled from the headers alone.
+#                                 for HEADERS, which are compiled from the headers alone. ALONE goes without the components.
 #   ivado_unite(<result> <size> <file>…)  with IVADO_UNITY, sources that hold up to <size> of the files each: the library's functions
 #                                 are compiled once a source and not once a file. Without it, the files themselves.
 include("${CMAKE_CURRENT_LIST_DIR}/IvadoScan.cmake")
@@ -34,7 +34,7 @@ endif()
 set(ivado_gcc_12_is_wrong -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread)
 
 function(ivado_build target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "DATA;HEADERS" "" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "DATA;HEADERS;ALONE" "" "")
   if(ivado_launcher)
     set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "${ivado_launcher}")
   endif()
@@ -49,7 +49,7 @@ function(ivado_build target)
             "$<$<AND:$<BOOL:${IVADO_PCH}>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Winvalid-pch>")
   target_compile_definitions(${target} PRIVATE "IVADO_SOURCE_DIR=\"${ivado_SOURCE_DIR}\"")
   foreach(component IN LISTS IVADO_COMPONENTS)
-    if(TARGET ivado::${component})
+    if(TARGET ivado::${component} AND NOT arg_ALONE)
       target_link_libraries(${target} PRIVATE ivado::${component})
     endif()
   endforeach()
@@ -78,12 +78,15 @@ if(IVADO_PCH AND IVADO_TORCH)
   target_precompile_headers(ivado_torch_pch PRIVATE <torch/torch.h> <nlohmann/json.hpp>)
 endif()
 
-if(IVADO_COMPILED)
-  ivado_build(ivado_compiled_data DATA HEADERS)
-  if(TARGET ivado_compiled)
-    ivado_build(ivado_compiled HEADERS)
+get_property(kinds GLOBAL PROPERTY ivado_compiled_kinds)
+foreach(kind IN LISTS kinds)
+  if(kind MATCHES "torch")
+    ivado_build(ivado_compiled_${kind} HEADERS) # compiled as the precompiled header is; no shared library here has this
+    set_target_properties(ivado_compiled_${kind} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  else()
+    ivado_build(ivado_compiled_${kind} DATA HEADERS ALONE)
   endif()
-endif()
+endforeach()
 
 # Each file stands in a namespace of its own, after the includes of all, so names of one do not meet names of another. A file that
 # opens a named namespace, specialises a template or replaces an operator cannot stand there and stays by itself.

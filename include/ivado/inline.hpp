@@ -6,7 +6,8 @@
 /// - As it is, header-only: `inline`.
 /// - With IVADO_COMPILED, which the target ivado::compiled defines: the compiler checks the function and makes no code of it, since the
 ///   library has it. A program compiles in half the time, by GCC; Clang gains less.
-/// - With IVADO_COMPILING, in the sources of that library (cmake/IvadoCompiled.cmake): code is made, called or not.
+/// - In the sources of that library (cmake/IvadoCompiled.cmake): code is made, called or not; IVADO_COMPILING is defined in the first of
+///   them, and the others redefine this macro behind the headers that are not theirs.
 ///
 /// Sources with and without IVADO_COMPILED can be linked into one program. A function that is declared ahead of its definition, or is
 /// `constexpr`, `auto` or a template, is not marked.

@@ -10,12 +10,19 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <type_traits>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 extern "C" {
+#ifndef _OPENMP
 void omp_set_num_threads(int) noexcept;
 int omp_get_max_threads() noexcept;
 int omp_get_thread_num() noexcept;
 int omp_get_num_threads() noexcept;
+#endif
 /// The entry of a parallel region in libgomp's binary interface (GOMP_4.0, also in LLVM's libomp).
 void GOMP_parallel(void (*body)(void*), void* data, unsigned threads, unsigned flags);
 }
@@ -39,59 +46,72 @@ class ThreadScope {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-/// Calls `body(i)` for each i in [0, count), in runs that the threads of the scope take as they come, since some take longer than others.
-/// `body` must not throw.
-template <class Body>
-void parallel_for(std::int64_t count, const Body& body) {
-  const int threads = omp_get_max_threads();
-  if (count <= 1 || threads == 1) {
-    for (std::int64_t i = 0; i < count; ++i) body(i);
-    return;
-  }
-  constexpr std::int64_t runs_of_thread = 8;
-  struct Work {
-    const Body& body;
-    std::int64_t count;
-    std::int64_t run;
-    std::atomic<std::int64_t> next{0};
-  } work{body, count, std::max<std::int64_t>(1, count / (runs_of_thread * threads))};
-  GOMP_parallel(
-      [](void* data) {
-        Work& own = *static_cast<Work*>(data);
-        for (std::int64_t i = own.next.fetch_add(own.run); i < own.count; i = own.next.fetch_add(own.run))
-          for (std::int64_t k = i; k < std::min(i + own.run, own.count); ++k) own.body(k);
-      },
-      &work, 0, 0);
-}
+namespace detail {
 
-/// Calls `body(begin, end)` for runs of [0, count), one a thread, each of `least` or more but for a single one. What a call throws is
-/// thrown when all have ended.
-/// @param threads  at most, such as `at::get_num_threads()`
-template <class Body>
-void share_out(int threads, std::int64_t count, std::int64_t least, const Body& body) {
-  if (count <= 0) return;
-  const std::int64_t runs = std::clamp<std::int64_t>(count / std::max<std::int64_t>(least, 1), 1, std::max(threads, 1));
-  if (runs == 1) return void(body(std::int64_t{0}, count));
-  struct Work {
-    const Body& body;
-    std::int64_t count;
+/// Calls `work(thread, threads)` on each thread of the scope. What the first of them throws is thrown when all have ended. Always the
+/// whole team: libgomp ends the threads that a smaller one leaves over.
+template <class Work>
+void on_all_threads(const Work& work) {
+  struct Region {
+    const Work& work;
     std::mutex mutex{};
     std::exception_ptr fault{};
-  } work{body, count};
+  } region{work};
   GOMP_parallel(
       [](void* data) {
-        Work& own = *static_cast<Work*>(data);
-        const std::int64_t runs_here = omp_get_num_threads();
-        const std::int64_t run = omp_get_thread_num();
+        Region& own = *static_cast<Region*>(data);
         try {
-          own.body(own.count * run / runs_here, own.count * (run + 1) / runs_here);
+          own.work(omp_get_thread_num(), omp_get_num_threads());
         } catch (...) {
           const std::lock_guard lock(own.mutex);
           if (!own.fault) own.fault = std::current_exception();
         }
       },
-      &work, static_cast<unsigned>(runs), 0);
-  if (work.fault) std::rethrow_exception(work.fault);
+      &region, 0, 0);
+  if (region.fault) std::rethrow_exception(region.fault);
+}
+
+}  // namespace detail
+
+/// Calls `body(i)` or `body(i, thread)` for each i in [0, count), in runs that the threads of the scope take as they come, since some take
+/// longer than others. What the first of them throws is thrown when all have ended.
+///
+/// `thread` is below `omp_get_max_threads()` as the caller sees it, and another one for calls at one time: a place for what each thread
+/// keeps for itself. (`omp_get_thread_num()` is not, where the caller is itself in a parallel region.)
+template <class Body>
+void parallel_for(std::int64_t count, const Body& body) {
+  const auto call = [&](std::int64_t i, int thread) {
+    if constexpr (std::is_invocable_v<const Body&, std::int64_t, int>)
+      body(i, thread);
+    else
+      body(i);
+  };
+  const int threads = omp_get_max_threads();
+  if (count <= 1 || threads == 1) {
+    for (std::int64_t i = 0; i < count; ++i) call(i, 0);
+    return;
+  }
+  constexpr std::int64_t runs_of_thread = 8;
+  const std::int64_t run = std::max<std::int64_t>(1, count / (runs_of_thread * threads));
+  std::atomic<std::int64_t> next{0};
+  detail::on_all_threads([&](int thread, int) {
+    for (std::int64_t i = next.fetch_add(run); i < count; i = next.fetch_add(run))
+      for (std::int64_t k = i; k < std::min(i + run, count); ++k) call(k, thread);
+  });
+}
+
+/// Calls `body(begin, end)` for runs of [0, count), one a thread, each of `least` or more but for a single one. What the first of them
+/// throws is thrown when all have ended.
+/// @param threads  at most, such as `at::get_num_threads()`, which also sets LibTorch's number in a new thread
+template <class Body>
+void share_out(int threads, std::int64_t count, std::int64_t least, const Body& body) {
+  if (count <= 0) return;
+  const std::int64_t most = std::clamp<std::int64_t>(count / std::max<std::int64_t>(least, 1), 1, std::max(threads, 1));
+  if (most == 1) return void(body(std::int64_t{0}, count));
+  detail::on_all_threads([&](int thread, int team) {
+    const std::int64_t runs = std::min<std::int64_t>(most, team);
+    if (thread < runs) body(count * thread / runs, count * (thread + 1) / runs);
+  });
 }
 
 }  // namespace ivado

@@ -28,9 +28,10 @@ struct EngineOptions {
   engine::Precision precision = engine::Precision::float32;  ///< of the convolutions
   /// Samples of a batch that are computed together; 0: four slices, one volume. One keeps the activations in the caches of the
   /// processor, needs the least memory, and lets concatenations happen in place; of more, the weights of deep layers, which are
-  /// larger than caches, are read once for all. Results are the same up to rounding.
+  /// larger than caches, are read once for all. What is left over of a batch is computed one by one. Results are the same up to
+  /// rounding.
   std::int64_t samples_at_once = 0;
-  std::size_t plans = 4;  ///< shapes whose plans are kept, the last used ones
+  std::size_t plans = 4;  ///< that are kept, the last used ones: two a shape where samples are left over
 };
 
 namespace engine {
@@ -60,7 +61,7 @@ class Network {
                         "give [samples, channels, height, width] or [samples, channels, height, width, depth]");
     Array<float> out;
     for (std::int64_t first = 0; first < shape[0];) {
-      Compiled& part = compiled_for(shape, std::min(samples_at_once(shape), shape[0] - first));
+      Compiled& part = compiled_for(shape, part_of(shape, shape[0] - first));
       require_condition(part, shape[0], condition);
       Shape result = part.plan->output_shape();
       const std::int64_t of_sample = result.size() / part.shape[0];
@@ -74,8 +75,8 @@ class Network {
     return out;
   }
 
-  /// The plan for a shape, made if there is none yet: what it is made of, and its memory.
-  [[nodiscard]] const Plan& plan(const Shape& shape) { return *compiled_for(shape, samples_at_once(shape)).plan; }
+  /// The plan that a batch of this shape begins with, made if there is none yet: what it is made of, and its memory.
+  [[nodiscard]] const Plan& plan(const Shape& shape) { return *compiled_for(shape, part_of(shape, shape[0])).plan; }
   /// Plans that are kept at the moment.
   [[nodiscard]] std::size_t plans() const noexcept { return compiled_.size(); }
   [[nodiscard]] const EngineOptions& options() const noexcept { return options_; }
@@ -103,9 +104,12 @@ class Network {
     return options;
   }
 
-  [[nodiscard]] std::int64_t samples_at_once(const Shape& shape) const noexcept {
-    if (options_.samples_at_once > 0) return options_.samples_at_once;
-    return shape.rank() == 4 ? 4 : 1;
+  /// Samples that are computed next.
+  /// @param left  of the batch
+  [[nodiscard]] std::int64_t part_of(const Shape& shape, std::int64_t left) const noexcept {
+    const std::int64_t chosen = shape.rank() == 4 ? 4 : 1;
+    const std::int64_t at_once = options_.samples_at_once > 0 ? options_.samples_at_once : chosen;
+    return left >= at_once ? at_once : 1;
   }
   /// @param shape  of the whole batch
   /// @param count  samples to compute at once; all where the network looks at the whole batch

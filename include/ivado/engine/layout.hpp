@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "../data/array.hpp"
-#include "../inline.hpp"
 
 namespace ivado::engine {
 
@@ -22,7 +21,7 @@ struct Layout {
   [[nodiscard]] std::int64_t samples() const noexcept { return shape[0]; }
   [[nodiscard]] std::int64_t channels() const noexcept { return shape[1]; }
   /// Elements of one channel of one sample.
-  [[nodiscard]] IVADO_INLINE std::int64_t voxels() const noexcept {
+  [[nodiscard]] std::int64_t voxels() const noexcept {
     std::int64_t product = 1;
     for (int axis = 2; axis < shape.rank(); ++axis) product *= shape[axis];
     return product;
@@ -31,7 +30,7 @@ struct Layout {
   /// Channels with those that fill the last block up.
   [[nodiscard]] std::int64_t padded_channels() const noexcept { return blocks() * block; }
   /// Channels of block `number` that are not there to fill it up.
-  [[nodiscard]] IVADO_INLINE std::int64_t channels_of(std::int64_t number) const noexcept {
+  [[nodiscard]] std::int64_t channels_of(std::int64_t number) const noexcept {
     return std::min(block, channels() - number * block);
   }
   /// Elements from one sample to the next.
@@ -40,7 +39,7 @@ struct Layout {
   [[nodiscard]] std::int64_t size() const noexcept { return samples() * sample_stride(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return static_cast<std::size_t>(size()) * sizeof(float); }
   /// Where a channel of a sample begins; its voxels are `block` elements apart.
-  [[nodiscard]] IVADO_INLINE std::int64_t offset(std::int64_t sample, std::int64_t channel) const noexcept {
+  [[nodiscard]] std::int64_t offset(std::int64_t sample, std::int64_t channel) const noexcept {
     return sample * sample_stride() + channel / block * block * voxels() + channel % block;
   }
 

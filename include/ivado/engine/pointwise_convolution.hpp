@@ -171,10 +171,10 @@ inline void pointwise_convolve(const PointwiseShape& s, const float* x, const fl
   static thread_local LineBuffer buffer;
   const std::int64_t room = at_once * s.in * panel;
   float* const scratch = buffer.at_least(static_cast<std::size_t>(room * omp_get_max_threads()));
-  parallel_for((panels + at_once - 1) / at_once, [&](std::int64_t task) {
+  parallel_for((panels + at_once - 1) / at_once, [&](std::int64_t task, int thread) {
     const std::int64_t first = task * at_once;
     detail::Avx2Pointwise::convolve(s, x, w, bias, y, first, std::min(at_once, panels - first),
-                                    scratch + room * omp_get_thread_num());
+                                    scratch + room * thread);
   });
 }
 

@@ -77,11 +77,11 @@ inline void winograd_convolve(const WinogradShape& shape, const WinogradKernels&
   // One piece a thread, kept by the thread that calls.
   static thread_local LineBuffer buffer;
   float* const scratch = buffer.at_least(static_cast<std::size_t>(room * omp_get_max_threads()));
-  parallel_for(groups * runs, [&](std::int64_t task) {
+  parallel_for(groups * runs, [&](std::int64_t task, int thread) {
     const std::int64_t first = task / runs * tiles;
     const std::int64_t z = task % runs * run;
     kernels.convolve(shape, x, weights.data(), finish, y, first, std::min(tiles, shape.tiles() - first), tiles, z,
-                     std::min(depth, z + run), scratch + room * omp_get_thread_num());
+                     std::min(depth, z + run), scratch + room * thread);
   });
 }
 

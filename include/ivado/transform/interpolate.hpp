@@ -22,7 +22,7 @@ struct AffineMap {
   std::array<double, 3> offset{};
 
   /// Moves a position; it may leave the grid.
-  IVADO_INLINE void move(std::array<double, 3>& position) const noexcept {
+  void move(std::array<double, 3>& position) const noexcept {
     const auto p = position;
     for (std::size_t a = 0; a < 3; ++a)
       position[a] = matrix[a][0] * p[0] + matrix[a][1] * p[1] + matrix[a][2] * p[2] + offset[a];
@@ -75,7 +75,7 @@ struct Knots {
   std::int64_t neighbour;   ///< distance to the upper neighbour in elements; 0 for a single voxel
   double last;              ///< the largest position
 
-  IVADO_INLINE Knots(std::int64_t extent, std::int64_t stride) noexcept
+  Knots(std::int64_t extent, std::int64_t stride) noexcept
       : last_start(std::max<std::int64_t>(extent - 2, 0)),
         neighbour(extent > 1 ? stride : 0),
         last(static_cast<double>(extent - 1)) {}
@@ -86,7 +86,7 @@ class LinearCorner {
  public:
   /// @param position  along H, W, D, within [0, extent - 1]
   /// @param extent    of the grid; 1 along D for a slice
-  IVADO_INLINE LinearCorner(const std::array<double, 3>& position, const std::array<std::int64_t, 3>& extent) noexcept {
+  LinearCorner(const std::array<double, 3>& position, const std::array<std::int64_t, 3>& extent) noexcept {
     std::int64_t stride = 1;
     for (std::size_t axis = 3; axis-- > 0;) {
       const Knots knots(extent[axis], stride);
@@ -99,7 +99,7 @@ class LinearCorner {
     }
   }
   /// The value of an array of the grid's extents.
-  [[nodiscard]] IVADO_INLINE float value(const float* array) const noexcept {
+  [[nodiscard]] float value(const float* array) const noexcept {
     const float* const p = array + at_;
     if (is_on_voxel_) return *p;
     const auto linear = [&](const float* q) { return (1 - part_[1]) * q[0] + part_[1] * q[neighbour_[1]]; };
@@ -615,7 +615,7 @@ class DisplacementMap {
         extent_{field_->extent(1), field_->extent(2), axes_ == 3 ? field_->extent(3) : 1} {}
 
   /// Moves a position that lies on the grid; the result does as well.
-  IVADO_INLINE void move(std::array<double, 3>& position) const noexcept {
+  void move(std::array<double, 3>& position) const noexcept {
     const LinearCorner corner(position, extent_);
     const float* component = field_->data();
     for (std::size_t a = 0; a < axes_; ++a, component += extent_[0] * extent_[1] * extent_[2])
@@ -624,7 +624,7 @@ class DisplacementMap {
 
  private:
   /// A position mirrored about the outer edges of the first and last voxel, whose outer halves keep their value.
-  [[nodiscard]] IVADO_INLINE static double mirrored(double p, std::int64_t extent) noexcept {
+  [[nodiscard]] static double mirrored(double p, std::int64_t extent) noexcept {
     const auto n = static_cast<double>(extent);
     if (p < -0.5 || p > n - 0.5) {
       p = std::fmod(p + 0.5, 2 * n);
