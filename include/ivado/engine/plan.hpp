@@ -310,7 +310,10 @@ class Plan {
                               .width = from.shape[rank - 1],
                               .taps = rank == 5 ? 3 : 1,
                               .padding = op.padding};
-    return is_winograd_faster(shape, false) ? std::optional(shape) : std::nullopt;
+    // Whether it pays is asked of a sample by itself, so that what is computed beside a sample does not change its result.
+    WinogradShape alone = shape;
+    alone.samples = 1;
+    return is_winograd_faster(alone, false) ? std::optional(shape) : std::nullopt;
   }
   template <class T>
   [[nodiscard]] static LaneView<T> lanes_of(T* data, const Layout& layout) {
