@@ -142,6 +142,7 @@ TEST_CASE("A batch needs no more memory than four slices or one volume, and plan
   auto& network = engine.network();
   const std::size_t bytes = network.plan({4, 1, 16, 16}).bytes();
   CHECK(network.plan({9, 1, 16, 16}).bytes() == bytes);
+  CHECK(network.plans() == 1);
   const Array<float> input = noise({11, 1, 16, 16});
   const Array<float> together = engine.forward(input);
   Array<float> sample({1, 1, 16, 16});

@@ -59,8 +59,7 @@ struct GroupMoments {
 };
 
 inline constexpr std::int64_t norm_piece = 1024;  // of values that stay in the first cache between two looks at them
-inline constexpr std::int64_t least_of_thread = std::int64_t{1}
-                                                << 14;  // values for which another thread is worth waking
+inline constexpr std::int64_t least_of_thread = 16384;  // values for which another thread is worth waking
 inline constexpr std::int64_t small_plane = 256;        // up to here the planes of a group are put side by side
 
 /// Planes [N, C, elements] of a contiguous tensor, in groups that share statistics: a channel of all samples, or of each.
