@@ -5,7 +5,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <mutex>
@@ -73,8 +75,9 @@ void on_all_threads(const Work& work) {
 
 }  // namespace detail
 
-/// Calls `body(i)` or `body(i, thread)` for each i in [0, count), in runs that the threads of the scope take as they come, since some take
-/// longer than others. What the first of them throws is thrown when all have ended.
+/// Calls `body(i)` or `body(i, thread)` for each i in [0, count). Each thread of the scope begins with a share of its own, the same one in
+/// each loop of so many, since what it wrote in one loop is still near to it in the next: values that another core has changed come several times
+/// slower. A thread that is done takes runs of the others' shares. What the first call throws is thrown when all have ended.
 ///
 /// `thread` is below `omp_get_max_threads()` as the caller sees it, and another one for calls at one time: a place for what each thread
 /// keeps for itself. (`omp_get_thread_num()` is not, where the caller is itself in a parallel region.)
@@ -91,12 +94,25 @@ void parallel_for(std::int64_t count, const Body& body) {
     for (std::int64_t i = 0; i < count; ++i) call(i, 0);
     return;
   }
-  constexpr std::int64_t runs_of_thread = 8;
-  const std::int64_t run = std::max<std::int64_t>(1, count / (runs_of_thread * threads));
-  std::atomic<std::int64_t> next{0};
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  constexpr int most_shares = 32;
+  constexpr std::int64_t runs_of_share = 8;
+  std::array<Share, most_shares> all;
+  const int shares = static_cast<int>(std::min<std::int64_t>({threads, most_shares, count}));
+  for (int k = 0; k < shares; ++k) {
+    all[static_cast<std::size_t>(k)].next.store(count * k / shares, std::memory_order_relaxed);
+    all[static_cast<std::size_t>(k)].end = count * (k + 1) / shares;
+  }
+  const std::int64_t run = std::max<std::int64_t>(1, count / (runs_of_share * shares));
   detail::on_all_threads([&](int thread, int) {
-    for (std::int64_t i = next.fetch_add(run); i < count; i = next.fetch_add(run))
-      for (std::int64_t k = i; k < std::min(i + run, count); ++k) call(k, thread);
+    for (int k = 0; k < shares; ++k) {
+      Share& share = all[static_cast<std::size_t>((thread + k) % shares)];
+      for (std::int64_t i = share.next.fetch_add(run); i < share.end; i = share.next.fetch_add(run))
+        for (std::int64_t j = i; j < std::min(i + run, share.end); ++j) call(j, thread);
+    }
   });
 }
 

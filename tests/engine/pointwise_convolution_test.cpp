@@ -13,9 +13,10 @@ using test::distance;
 using test::noise;
 
 TEST_CASE("Convolutions with kernels of one voxel and their gradients are the plain sums", "[unit]") {
-  // Panels that voxels fill and that they do not, rows in all remainders, several tasks.
+  // Panels that voxels fill, that they do not, and of several samples; rows in all remainders, several tasks; narrow and wide vectors.
   const auto s = GENERATE(PointwiseShape{2, 8, 16, 16}, PointwiseShape{3, 24, 8, 5}, PointwiseShape{1, 64, 40, 133},
-                          PointwiseShape{2, 104, 32, 64}, PointwiseShape{5, 16, 24, 1}, PointwiseShape{2, 8, 8, 1500});
+                          PointwiseShape{2, 104, 32, 64}, PointwiseShape{5, 16, 24, 1}, PointwiseShape{2, 8, 8, 1500},
+                          PointwiseShape{5, 32, 48, 7}, PointwiseShape{2, 16, 64, 133}, PointwiseShape{3, 112, 32, 64});
   const bool has_bias = GENERATE(false, true);
   if (!has_pointwise(s.in, s.out)) {
     WARN("skipped: this processor has no AVX2");

@@ -107,7 +107,18 @@ bool can_run(std::int64_t lanes) {
 
 }  // namespace
 
+TEST_CASE("A gradient by weights is summed up in strips where their sums are small and the tiles many", "[unit]") {
+  using engine::detail::winograd_parts;
+  CHECK(winograd_parts({.samples = 1, .in = 8, .out = 8, .height = 181, .width = 178}).strips == 4);
+  CHECK(winograd_parts({.samples = 1, .in = 8, .out = 8, .depth = 24, .height = 27, .width = 28, .taps = 3}).strips ==
+        4);
+  CHECK(winograd_parts({.samples = 18, .in = 64, .out = 64, .height = 128, .width = 128}).strips == 16);
+  CHECK(winograd_parts({.samples = 18, .in = 512, .out = 512, .height = 32, .width = 32}).strips == 1);
+  CHECK(winograd_parts({.samples = 1, .in = 8, .out = 8, .height = 16, .width = 16}).strips == 1);
+}
+
 TEST_CASE("Winograd's convolutions and their gradients are the plain sums", "[unit]") {
+  // The last two have gradients in several strips.
   // Tiles that the image cuts off on all sides, more tiles than a task takes, odd numbers of vectors, slices in several runs.
   const auto one =
       GENERATE(Case{{.samples = 2, .in = 8, .out = 24, .height = 13, .width = 22}},
@@ -119,7 +130,9 @@ TEST_CASE("Winograd's convolutions and their gradients are the plain sums", "[un
                Case{{.samples = 1, .in = 16, .out = 8, .depth = 19, .height = 8, .width = 8, .taps = 3}},
                Case{{.samples = 1, .in = 8, .out = 8, .depth = 6, .height = 7, .width = 9, .taps = 3, .padding = 0}},
                Case{{.samples = 1, .in = 8, .out = 8, .depth = 1, .height = 8, .width = 9, .taps = 3, .padding = 2}},
-               Case{{.samples = 1, .in = 16, .out = 16, .depth = 4, .height = 6, .width = 7, .taps = 3}, 16});
+               Case{{.samples = 1, .in = 16, .out = 16, .depth = 4, .height = 6, .width = 7, .taps = 3}, 16},
+               Case{{.samples = 1, .in = 8, .out = 8, .height = 181, .width = 178}},
+               Case{{.samples = 1, .in = 8, .out = 8, .depth = 24, .height = 27, .width = 28, .taps = 3}});
   const Order order = GENERATE(Order::blocks, Order::channels_last, Order::plain);
   if (!can_run(one.lanes)) return;
   const WinogradShape& s = one.shape;

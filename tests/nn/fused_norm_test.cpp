@@ -142,27 +142,43 @@ TEST_CASE("A fused norm has few of the roundings of values far from 0", "[unit]"
   CHECK(distance(found.used[0], x.to(at::kDouble).mean({0, 2, 3})) < 1e-6);
 }
 
-TEST_CASE("Loops for wider vectors give what the plain ones give", "[unit]") {
-  const auto count =
-      GENERATE(std::int64_t{1}, std::int64_t{7}, std::int64_t{16}, std::int64_t{129}, std::int64_t{1024});
-  const at::Tensor x = noise({count}, 6, 1, 0);
-  const at::Tensor g = noise({count}, 7, 1, 0);
+namespace {
+
+/// Compares the loops of a set of instructions with those that every processor has.
+template <class Kind>
+void compare_loops(const nn::detail::NormPiece& piece) {
+  const std::int64_t all = (piece.rows - 1) * piece.stride + piece.count;
+  const at::Tensor x = noise({all}, 6, 1, 0);
+  const at::Tensor g = noise({all}, 7, 1, 0);
   const float* const from = x.data_ptr<float>();
   const float* const gradient = g.data_ptr<float>();
   const nn::detail::NormNumbers numbers{0.1F, 0.2F, 0.3F, 1.4F, 1.5F, -0.6F, 1.7F};
-  const auto& chosen = nn::detail::norm_kernels();
   using Plain = nn::detail::PlainNorm;
   const auto near = [](double a, double b) { return std::abs(a - b) <= 1e-5 * (1 + std::abs(b)); };
-  CHECK(near(chosen.moments(from, count, 0.1F).first, Plain::moments(from, count, 0.1F).first));
-  CHECK(near(chosen.moments(from, count, 0.1F).second, Plain::moments(from, count, 0.1F).second));
-  CHECK(near(chosen.sums(from, gradient, count, numbers).first, Plain::sums(from, gradient, count, numbers).first));
-  CHECK(near(chosen.sums(from, gradient, count, numbers).second, Plain::sums(from, gradient, count, numbers).second));
-  at::Tensor a = at::empty_like(x);
-  at::Tensor b = at::empty_like(x);
-  chosen.apply(from, a.data_ptr<float>(), count, numbers);
-  Plain::apply(from, b.data_ptr<float>(), count, numbers);
+  CHECK(near(Kind::moments(from, piece, 0.1F).first, Plain::moments(from, piece, 0.1F).first));
+  CHECK(near(Kind::moments(from, piece, 0.1F).second, Plain::moments(from, piece, 0.1F).second));
+  CHECK(near(Kind::sums(from, gradient, piece, numbers).first, Plain::sums(from, gradient, piece, numbers).first));
+  CHECK(near(Kind::sums(from, gradient, piece, numbers).second, Plain::sums(from, gradient, piece, numbers).second));
+  at::Tensor a = at::full_like(x, 9);
+  at::Tensor b = at::full_like(x, 9);
+  Kind::apply(from, a.data_ptr<float>(), piece, numbers);
+  Plain::apply(from, b.data_ptr<float>(), piece, numbers);
   CHECK(at::allclose(a, b, 1e-5, 1e-6));
-  chosen.back(from, gradient, a.data_ptr<float>(), count, numbers, 0.1F, 0.2F);
-  Plain::back(from, gradient, b.data_ptr<float>(), count, numbers, 0.1F, 0.2F);
+  CHECK((a == 9).sum().item<std::int64_t>() == all - piece.total());
+  Kind::back(from, gradient, a.data_ptr<float>(), piece, numbers, 0.1F, 0.2F);
+  Plain::back(from, gradient, b.data_ptr<float>(), piece, numbers, 0.1F, 0.2F);
   CHECK(at::allclose(a, b, 1e-5, 1e-6));
+}
+
+}  // namespace
+
+TEST_CASE("Loops for wider vectors give what the plain ones give", "[unit]") {
+  using Piece = nn::detail::NormPiece;
+  const auto piece = GENERATE(Piece{1, 0, 1}, Piece{1, 0, 7}, Piece{1, 0, 16}, Piece{1, 0, 129}, Piece{1, 0, 1024},
+                              Piece{3, 5, 2}, Piece{5, 49, 49}, Piece{4, 100, 64}, Piece{16, 80, 16});
+  compare_loops<nn::detail::PlainNorm>(piece);
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (engine::has_avx2()) compare_loops<nn::detail::Avx2Norm>(piece);
+  if (engine::has_avx512()) compare_loops<nn::detail::Avx512Norm>(piece);
+#endif
 }

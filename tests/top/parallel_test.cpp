@@ -1,6 +1,8 @@
 // Loops on the threads of oneDNN and LibTorch.
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <ivado/parallel.hpp>
 #include <mutex>
@@ -25,19 +27,22 @@ TEST_CASE("A loop's every index is visited once, by any number of threads", "[un
   }
 }
 
-TEST_CASE("A loop's work is on several threads", "[unit]") {
+TEST_CASE("A loop's work is on several threads, of which each begins with its own share", "[unit]") {
   const ThreadScope scope(2);
   std::mutex mutex;
   std::set<std::thread::id> seen;
+  std::array<int, 2> thread_of{-1, -1};
   std::atomic<int> arrived{0};
   // Each run waits for the other thread, so a loop on one of them would not end: it gives up instead.
-  parallel_for(2, [&](std::int64_t) {
+  parallel_for(2, [&](std::int64_t i, int thread) {
     ++arrived;
     for (int k = 0; k < 100'000'000 && arrived < 2; ++k) std::this_thread::yield();
     const std::lock_guard lock(mutex);
     seen.insert(std::this_thread::get_id());
+    thread_of[static_cast<std::size_t>(i)] = thread;
   });
   CHECK(seen.size() == 2);
+  CHECK(thread_of == std::array{0, 1});
 }
 
 TEST_CASE("What is shared out is whole, and no thread is woken for little", "[unit]") {

@@ -93,6 +93,17 @@ class LineBuffer {
 #endif
 }
 
+/// True if it has those of AVX-512 as well that server processors since 2017 have.
+[[nodiscard]] inline bool has_avx512() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const bool has = has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+  return has;
+#else
+  return false;
+#endif
+}
+
 namespace detail {
 
 /// Loads, stores and products of vectors of `Lanes` floats.

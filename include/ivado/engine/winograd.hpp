@@ -85,8 +85,97 @@ inline void winograd_convolve(const WinogradShape& shape, const WinogradKernels&
   });
 }
 
+namespace detail {
+
+/// How a gradient by the weights is summed up: in parts of some tiles in some slices. Where the sums of all points are small enough,
+/// there are several strips of parts, each with sums of its own and worked on by one thread alone: what it evaluates stays in its core's
+/// caches. Else all threads work on one part after the other.
+struct WinogradParts {
+  std::int64_t tiles = 0;    ///< of a part, in each of its slices
+  std::int64_t slices = 0;   ///< of a part
+  std::int64_t columns = 0;  ///< parts that all tiles make
+  std::int64_t layers = 0;   ///< parts that all slices make
+  std::int64_t strips = 1;
+
+  [[nodiscard]] std::int64_t parts() const noexcept { return columns * layers; }
+};
+[[nodiscard]] inline WinogradParts winograd_parts(const WinogradShape& shape, std::int64_t most_bytes,
+                                                  std::int64_t deep) {
+  const std::int64_t depth = shape.out_depth();
+  const std::int64_t row_bytes =
+      winograd_points * (2 * shape.in + shape.out) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t most_rows = std::clamp<std::int64_t>(most_bytes / row_bytes, 96, 4096);
+  WinogradParts out;
+  out.tiles = std::min(shape.tiles(), most_rows / (shape.taps == 1 ? 1 : std::min(depth, deep)));
+  out.slices = std::clamp<std::int64_t>(most_rows / out.tiles, 1, depth);
+  out.columns = (shape.tiles() + out.tiles - 1) / out.tiles;
+  out.layers = (depth + out.slices - 1) / out.slices;
+  return out;
+}
+/// Chosen by the shape alone, so that the number of threads changes no bit.
+[[nodiscard]] inline WinogradParts winograd_parts(const WinogradShape& shape) {
+  constexpr std::int64_t mega = std::int64_t{1} << 20;
+  constexpr std::int64_t least_strips = 4;
+  constexpr std::int64_t most_strips = 16;
+  const auto sums = static_cast<std::int64_t>(winograd_weight_room(shape) * sizeof(float));
+  WinogradParts own = winograd_parts(shape, 2 * mega, 16);
+  own.strips = std::min({own.parts(), most_strips, 16 * mega / sums});
+  return own.strips >= least_strips ? own : winograd_parts(shape, 12 * mega, 8);
+}
+
+/// The memory that parts are worked on in.
+struct WinogradSums {
+  float* inputs = nullptr;  ///< at the points, of the slices of a part and those beside them
+  std::int64_t in_stride = 0;
+  float* results = nullptr;  ///< gradients at the points
+  std::int64_t out_stride = 0;
+  float* products = nullptr;  ///< sums of all parts
+  float* bias = nullptr;      ///< sums of the gradients of each run of tiles of a part
+};
+/// Adds a part's products to the sums.
+/// @param step  tiles that a call of the loop's body evaluates
+/// @param loop  calls a body for each number below a count
+template <class Loop>
+void winograd_add_part(const WinogradShape& shape, const WinogradKernels& kernels, const WinogradParts& parts,
+                       std::int64_t part, const LaneView<const float>& x, const LaneView<const float>& gradient,
+                       const WinogradSums& to, bool is_first, std::int64_t step, const Loop& loop) {
+  const std::int64_t halo = shape.taps - 1;
+  const std::int64_t shift = shape.taps == 1 ? 0 : shape.padding;
+  const std::int64_t first = part / parts.layers * parts.tiles;
+  const std::int64_t z = part % parts.layers * parts.slices;
+  const std::int64_t count = std::min(parts.tiles, shape.tiles() - first);
+  const std::int64_t deep = std::min(parts.slices, shape.out_depth() - z);
+  const std::int64_t runs = (parts.tiles + step - 1) / step;
+  loop((2 * deep + halo) * runs, [&](std::int64_t task) {
+    const std::int64_t tile = task % runs * step;
+    const std::int64_t here = std::min(step, count - tile);
+    const std::int64_t slice = task / runs;
+    if (here <= 0) return;
+    if (slice < deep)
+      return kernels.evaluate_gradients(shape, gradient, first + tile, here, z + slice,
+                                        to.results + (slice * count + tile) * shape.out, to.out_stride,
+                                        to.bias + task * shape.out);
+    const std::int64_t from = z + slice - deep - shift;
+    float* const inputs = to.inputs + ((slice - deep) * count + tile) * shape.in;
+    if (from >= 0 && from < shape.depth)
+      return kernels.evaluate_inputs(shape, x, first + tile, here, from, inputs, to.in_stride);
+    for (std::int64_t point = 0; point < winograd_points; ++point)
+      std::fill_n(inputs + point * to.in_stride, here * shape.in, 0.0F);
+  });
+  loop(winograd_points * shape.taps, [&](std::int64_t task) {
+    const std::int64_t point = task / shape.taps;
+    const std::int64_t tap = task % shape.taps;
+    float* const products = to.products + point * winograd_stride(shape) + tap * shape.in * shape.out;
+    if (is_first) std::fill_n(products, shape.in * shape.out, 0.0F);
+    kernels.add_products(shape, to.inputs + point * to.in_stride + tap * count * shape.in,
+                         to.results + point * to.out_stride, deep * count, products);
+  });
+}
+
+}  // namespace detail
+
 /// The gradients by the weights and the bias. The same bits for any number of threads. The calling thread keeps memory for it: up to
-/// some 24 MB, and the weights at the points, four times the weights.
+/// some 4 MB a thread and 8 MB for all, or 24 MB and the weights at the points, four times the weights.
 /// @pre there are tiles
 /// @param x         the input of the convolution
 /// @param gradient  by its result
@@ -96,67 +185,57 @@ inline void winograd_weight_gradient(const WinogradShape& shape, const WinogradK
                                      const LaneView<const float>& x, const LaneView<const float>& gradient,
                                      std::int64_t real_in, std::int64_t real_out, const WeightView<float>& weights,
                                      float* bias) {
-  constexpr std::int64_t most_bytes = std::int64_t{12} << 20;
   constexpr std::int64_t step = 48;
   constexpr std::int64_t points = detail::winograd_points;
-  const std::int64_t halo = shape.taps - 1;
-  const std::int64_t shift = shape.taps == 1 ? 0 : shape.padding;
-  const std::int64_t depth = shape.out_depth();
-  // A part: some tiles in some slices, at most so many rows of the products.
-  const std::int64_t row_bytes = points * (2 * shape.in + shape.out) * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t most_rows = std::clamp<std::int64_t>(most_bytes / row_bytes, 2 * step, 4096);
-  const std::int64_t tiles =
-      std::min(shape.tiles(), most_rows / (shape.taps == 1 ? 1 : std::min<std::int64_t>(depth, 8)));
-  const std::int64_t slices = std::clamp<std::int64_t>(most_rows / tiles, 1, depth);
-  const std::int64_t in_stride = detail::winograd_stride((slices + halo) * tiles, shape.in);
-  const std::int64_t out_stride = detail::winograd_stride(slices * tiles, shape.out);
-  const std::int64_t tasks_a_slice = (tiles + step - 1) / step;
-  static thread_local LineBuffer in_buffer;
-  static thread_local LineBuffer out_buffer;
+  const detail::WinogradParts parts = detail::winograd_parts(shape);
+  const bool is_shared = parts.strips == 1;
+  const std::int64_t in_stride = detail::winograd_stride((parts.slices + shape.taps - 1) * parts.tiles, shape.in);
+  const std::int64_t out_stride = detail::winograd_stride(parts.slices * parts.tiles, shape.out);
+  const std::int64_t room = points * (in_stride + out_stride);
+  const auto of_products = static_cast<std::int64_t>(detail::winograd_weight_room(shape));
+  const std::int64_t bias_sums =
+      parts.slices * (is_shared ? (parts.tiles + step - 1) / step : parts.strips) * shape.out;
+  static thread_local LineBuffer part_buffer;
   static thread_local LineBuffer product_buffer;
-  static thread_local LineBuffer sum_buffer;
-  float* const inputs = in_buffer.at_least(static_cast<std::size_t>(points * in_stride));
-  float* const results = out_buffer.at_least(static_cast<std::size_t>(points * out_stride));
-  float* const products = product_buffer.at_least(detail::winograd_weight_room(shape));
-  float* const sums = sum_buffer.at_least(static_cast<std::size_t>(slices * tasks_a_slice * shape.out));
-  std::fill_n(sums, slices * tasks_a_slice * shape.out, 0.0F);
-  bool is_first = true;
-  for (std::int64_t first = 0; first < shape.tiles(); first += tiles)
-    for (std::int64_t z = 0; z < depth; z += slices, is_first = false) {
-      const std::int64_t count = std::min(tiles, shape.tiles() - first);
-      const std::int64_t deep = std::min(slices, depth - z);
-      parallel_for((2 * deep + halo) * tasks_a_slice, [&](std::int64_t task) {
-        const std::int64_t tile = task % tasks_a_slice * step;
-        const std::int64_t here = std::min(step, count - tile);
-        const std::int64_t slice = task / tasks_a_slice;
-        if (here <= 0) return;
-        if (slice < deep)
-          return kernels.evaluate_gradients(shape, gradient, first + tile, here, z + slice,
-                                            results + (slice * count + tile) * shape.out, out_stride,
-                                            sums + task * shape.out);
-        const std::int64_t from = z + slice - deep - shift;
-        float* const to = inputs + ((slice - deep) * count + tile) * shape.in;
-        if (from >= 0 && from < shape.depth)
-          return kernels.evaluate_inputs(shape, x, first + tile, here, from, to, in_stride);
-        for (std::int64_t point = 0; point < points; ++point)
-          std::fill_n(to + point * in_stride, here * shape.in, 0.0F);
+  static thread_local LineBuffer bias_buffer;
+  float* const scratch = part_buffer.at_least(static_cast<std::size_t>(room * (is_shared ? 1 : omp_get_max_threads())));
+  float* const products = product_buffer.at_least(static_cast<std::size_t>(of_products * parts.strips));
+  float* const sums = bias_buffer.at_least(static_cast<std::size_t>(bias_sums));
+  std::fill_n(sums, bias_sums, 0.0F);
+  const auto add_parts = [&](std::int64_t strip, int thread, std::int64_t run, const auto& loop) {
+    float* const own = scratch + room * thread;
+    const detail::WinogradSums to{own,
+                                  in_stride,
+                                  own + points * in_stride,
+                                  out_stride,
+                                  products + strip * of_products,
+                                  sums + strip * parts.slices * shape.out};
+    const std::int64_t begin = parts.parts() * strip / parts.strips;
+    for (std::int64_t part = begin; part < parts.parts() * (strip + 1) / parts.strips; ++part)
+      detail::winograd_add_part(shape, kernels, parts, part, x, gradient, to, part == begin, run, loop);
+  };
+  if (is_shared)
+    add_parts(0, 0, step, [](std::int64_t count, const auto& body) { parallel_for(count, body); });
+  else
+    parallel_for(parts.strips, [&](std::int64_t strip, int thread) {
+      add_parts(strip, thread, parts.tiles, [](std::int64_t count, const auto& body) {
+        for (std::int64_t i = 0; i < count; ++i) body(i);
       });
-      parallel_for(points * shape.taps, [&](std::int64_t task) {
-        const std::int64_t point = task / shape.taps;
-        const std::int64_t tap = task % shape.taps;
-        float* const to = products + point * detail::winograd_stride(shape) + tap * shape.in * shape.out;
-        if (is_first) std::fill_n(to, shape.in * shape.out, 0.0F);
-        kernels.add_products(shape, inputs + point * in_stride + tap * count * shape.in, results + point * out_stride,
-                             deep * count, to);
-      });
-    }
+    });
+  if (!is_shared)
+    parallel_for(points, [&](std::int64_t point) {
+      float* const to = products + point * detail::winograd_stride(shape);
+      for (std::int64_t strip = 1; strip < parts.strips; ++strip) {
+        const float* const from = to + strip * of_products;
+        for (std::int64_t k = 0; k < shape.taps * shape.in * shape.out; ++k) to[k] += from[k];
+      }
+    });
   parallel_for(shape.out / kernels.lanes,
                [&](std::int64_t lane) { kernels.unpack(shape, products, lane, real_in, real_out, weights); });
   if (bias == nullptr) return;
   for (std::int64_t c = 0; c < shape.out; ++c) {
     double sum = 0;
-    for (std::int64_t part = 0; part < slices * tasks_a_slice; ++part)
-      sum += static_cast<double>(sums[part * shape.out + c]);
+    for (std::int64_t part = c; part < bias_sums; part += shape.out) sum += static_cast<double>(sums[part]);
     bias[c] = static_cast<float>(sum);
   }
 }

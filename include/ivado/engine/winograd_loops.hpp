@@ -544,12 +544,10 @@ IVADO_WINOGRAD_KERNELS(Avx512Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma",
 /// The kernels for so many channels side by side; null where this processor has none.
 [[nodiscard]] inline const WinogradKernels* winograd_kernels(std::int64_t lanes) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
   static const WinogradKernels narrow = detail::Avx2Winograd::kernels();
   static const WinogradKernels wide = detail::Avx512Winograd::kernels();
   if (lanes == 8 && has_avx2()) return &narrow;
-  if (lanes == 16 && has_avx2() && has_avx512) return &wide;
+  if (lanes == 16 && has_avx512()) return &wide;
 #endif
   return nullptr;
 }

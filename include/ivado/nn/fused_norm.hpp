@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
+#include "../engine/lanes.hpp"
 #include "../parallel.hpp"
 
 namespace ivado::nn {
@@ -60,7 +60,16 @@ struct GroupMoments {
 
 inline constexpr std::int64_t norm_piece = 1024;  // of values that stay in the first cache between two looks at them
 inline constexpr std::int64_t least_of_thread = 16384;  // values for which another thread is worth waking
-inline constexpr std::int64_t small_plane = 256;        // up to here the planes of a group are put side by side
+
+/// Values that a loop works on at once: rows of so many side by side. Small planes of several samples make one piece, since most of the
+/// time of many small ones would be spent around the loops.
+struct NormPiece {
+  std::int64_t rows = 1;
+  std::int64_t stride = 0;  ///< from a row to the next
+  std::int64_t count = 0;   ///< of a row
+
+  [[nodiscard]] std::int64_t total() const noexcept { return rows * count; }
+};
 
 /// Planes [N, C, elements] of a contiguous tensor, in groups that share statistics: a channel of all samples, or of each.
 struct NormPlanes {
@@ -69,19 +78,28 @@ struct NormPlanes {
   std::int64_t elements;
   bool each_sample;
 
-  /// Planes of so few values that a group is better put aside.
-  [[nodiscard]] bool are_small() const noexcept { return !each_sample && samples > 1 && elements <= small_plane; }
-
   NormPlanes(const at::Tensor& x, bool apart)
       : samples(x.size(0)), channels(x.size(1)), elements(x.numel() / (x.size(0) * x.size(1))), each_sample(apart) {}
   [[nodiscard]] std::int64_t groups() const noexcept { return each_sample ? samples * channels : channels; }
   [[nodiscard]] std::int64_t count() const noexcept { return each_sample ? elements : samples * elements; }
-  /// Calls `visit(offset, channel, sample)` for each plane of a group.
-  template <class Visit>
-  void for_each(std::int64_t group, const Visit& visit) const {
-    const std::int64_t channel = group % channels;
-    if (each_sample) return visit(group * elements, channel, group / channels);
-    for (std::int64_t n = 0; n < samples; ++n) visit((n * channels + channel) * elements, channel, n);
+  /// Calls `work(offset, piece, sample)` for the pieces of a group.
+  /// @param joins  a piece may have planes of several samples
+  template <class Work>
+  void for_each_piece(std::int64_t group, bool joins, const Work& work) const {
+    const std::int64_t first = each_sample ? group / channels : 0;
+    const std::int64_t end = each_sample ? first + 1 : samples;
+    const std::int64_t rows = joins ? std::max<std::int64_t>(1, norm_piece / std::max<std::int64_t>(1, elements)) : 1;
+    const std::int64_t stride = channels * elements;
+    for (std::int64_t n = first; n < end; n += rows) {
+      const std::int64_t offset = n * stride + group % channels * elements;
+      const std::int64_t here = std::min(rows, end - n);
+      if (here > 1) {
+        work(offset, NormPiece{here, stride, elements}, n);
+        continue;
+      }
+      for (std::int64_t at = 0; at < elements; at += norm_piece)
+        work(offset + at, NormPiece{1, 0, std::min(norm_piece, elements - at)}, n);
+    }
   }
   /// Calls `work(group)` for all groups, on all threads.
   template <class Work>
@@ -91,52 +109,6 @@ struct NormPlanes {
       for (std::int64_t group = begin; group < end; ++group) work(group);
     });
   }
-};
-
-/// A group of planes as the loops see it: where it lies, or in memory of its own as a single plane. Small planes far from
-/// each other would be worked on in pieces that are mostly overhead.
-class NormGroup {
- public:
-  /// @param aside  in memory of its own
-  NormGroup(const NormPlanes& planes, std::int64_t group, bool aside)
-      : all_(&planes), seen_(planes), number_(group), group_(aside ? 0 : group), aside_(aside) {
-    if (!aside) return;
-    seen_.elements = planes.count();
-    seen_.samples = seen_.channels = 1;
-  }
-  [[nodiscard]] const NormPlanes& planes() const noexcept { return seen_; }
-  [[nodiscard]] std::int64_t group() const noexcept { return group_; }
-
-  /// The values of a tensor, by way of `room` where they are put aside.
-  [[nodiscard]] const float* read(const float* tensor, std::vector<float>& room) const {
-    if (!aside_) return tensor;
-    float* const to = write(nullptr, room);
-    all_->for_each(number_, [&](std::int64_t offset, std::int64_t, std::int64_t n) {
-      std::copy_n(tensor + offset, all_->elements, to + n * all_->elements);
-    });
-    return to;
-  }
-  /// Where the values of a tensor are written.
-  [[nodiscard]] float* write(float* tensor, std::vector<float>& room) const {
-    if (!aside_) return tensor;
-    const auto count = static_cast<std::size_t>(all_->count());
-    if (room.size() < count) room.resize(count);
-    return room.data();
-  }
-  /// Brings what was written into the tensor.
-  void finish(const float* written, float* tensor) const {
-    if (!aside_) return;
-    all_->for_each(number_, [&](std::int64_t offset, std::int64_t, std::int64_t n) {
-      std::copy_n(written + n * all_->elements, all_->elements, tensor + offset);
-    });
-  }
-
- private:
-  const NormPlanes* all_;
-  NormPlanes seen_;
-  std::int64_t number_;
-  std::int64_t group_;
-  bool aside_;
 };
 
 /// What is done to a piece of values: the numbers of its group.
@@ -155,6 +127,9 @@ struct NormSums {
   double first = 0;
   double second = 0;
 };
+
+// A lambda that becomes part of the function that it is in, with its instructions.
+#define IVADO_INLINED __attribute__((always_inline))
 
 /// The loops over a piece, on vectors of so many bytes; what is left over is done value by value. Written on vectors since
 /// compilers neither change the order of additions nor vectorise conditions at every level of optimisation. Vectors are
@@ -205,183 +180,179 @@ struct NormLoops {
     x = x * n.factor;
   }
 
+  /// Calls `vectors(i, k)` for the vectors of each row, in turn with k 0 and 1, and `value(i)` for what is left over of it.
+  template <class Vectors, class Value>
+  [[gnu::always_inline]] static void for_each(const NormPiece& piece, const Vectors& vectors, const Value& value) {
+    for (std::int64_t row = 0; row < piece.rows; ++row) {
+      std::int64_t i = row * piece.stride;
+      const std::int64_t end = i + piece.count;
+      for (; i + 2 * width <= end; i += 2 * width) {
+        vectors(i, 0);
+        vectors(i + width, 1);
+      }
+      if (i + width <= end) {
+        vectors(i, 0);
+        i += width;
+      }
+      for (; i < end; ++i) value(i);
+    }
+  }
+
   /// Mean and sum of squared deviations of the activated values, by two passes of which the second corrects the first
   /// (Chan, Golub and LeVeque 1983).
-  [[gnu::always_inline]] static NormSums moments(const float* x, std::int64_t count, float before) noexcept {
-    const std::int64_t whole = count - count % (2 * width);
-    Floats first{};
-    Floats second{};
-    Floats a;
-    Floats b;
-    for (std::int64_t i = 0; i < whole; i += 2 * width) {
-      load(x + i, a);
-      load(x + i + width, b);
-      activate(a, before);
-      activate(b, before);
-      first += a;
-      second += b;
-    }
-    float sum = total(first, second);
-    for (std::int64_t i = whole; i < count; ++i) {
-      float value = x[i];
-      activate(value, before);
-      sum += value;
-    }
-    const float about = sum / static_cast<float>(count);
-    first = second = Floats{};
-    Floats square{};
-    Floats square2{};
-    for (std::int64_t i = 0; i < whole; i += 2 * width) {
-      load(x + i, a);
-      load(x + i + width, b);
-      activate(a, before);
-      activate(b, before);
-      a = a - about;
-      b = b - about;
-      first += a;
-      second += b;
-      square += a * a;
-      square2 += b * b;
-    }
-    double rest = static_cast<double>(total(first, second));  // what rounding left of the mean
-    double squares = static_cast<double>(total(square, square2));
-    for (std::int64_t i = whole; i < count; ++i) {
-      float value = x[i];
-      activate(value, before);
-      value -= about;
-      rest += static_cast<double>(value);
-      squares += static_cast<double>(value * value);
-    }
-    rest /= static_cast<double>(count);
-    return {static_cast<double>(about) + rest, squares - rest * rest * static_cast<double>(count)};
+  [[gnu::always_inline]] static NormSums moments(const float* x, const NormPiece& piece, float before) noexcept {
+    Floats sums[2] = {};
+    float sum = 0;
+    for_each(
+        piece,
+        [&](std::int64_t i, int k) IVADO_INLINED {
+          Floats a;
+          load(x + i, a);
+          activate(a, before);
+          sums[k] += a;
+        },
+        [&](std::int64_t i) IVADO_INLINED {
+          float a = x[i];
+          activate(a, before);
+          sum += a;
+        });
+    const auto count = static_cast<double>(piece.total());
+    const float about = (sum + total(sums[0], sums[1])) / static_cast<float>(piece.total());
+    sums[0] = sums[1] = Floats{};
+    Floats squares[2] = {};
+    double rest = 0;  // what rounding left of the mean
+    double square = 0;
+    for_each(
+        piece,
+        [&](std::int64_t i, int k) IVADO_INLINED {
+          Floats a;
+          load(x + i, a);
+          activate(a, before);
+          a = a - about;
+          sums[k] += a;
+          squares[k] += a * a;
+        },
+        [&](std::int64_t i) IVADO_INLINED {
+          float a = x[i];
+          activate(a, before);
+          a -= about;
+          rest += static_cast<double>(a);
+          square += static_cast<double>(a * a);
+        });
+    rest = (rest + static_cast<double>(total(sums[0], sums[1]))) / count;
+    square += static_cast<double>(total(squares[0], squares[1]));
+    return {static_cast<double>(about) + rest, square - rest * rest * count};
   }
 
   /// The result.
-  [[gnu::always_inline]] static void apply(const float* x, float* y, std::int64_t count,
+  [[gnu::always_inline]] static void apply(const float* x, float* y, const NormPiece& piece,
                                            const NormNumbers& n) noexcept {
-    const std::int64_t whole = count - count % width;
-    Floats a;
-    for (std::int64_t i = 0; i < whole; i += width) {
-      load(x + i, a);
-      to_result(a, n);
-      store(a, y + i);
-    }
-    for (std::int64_t i = whole; i < count; ++i) {
-      y[i] = x[i];
-      to_result(y[i], n);
-    }
+    for_each(
+        piece,
+        [&](std::int64_t i, int) IVADO_INLINED {
+          Floats a;
+          load(x + i, a);
+          to_result(a, n);
+          store(a, y + i);
+        },
+        [&](std::int64_t i) IVADO_INLINED {
+          y[i] = x[i];
+          to_result(y[i], n);
+        });
   }
 
   /// Sums of the gradient d behind the norm, and of d · x̂.
-  [[gnu::always_inline]] static NormSums sums(const float* x, const float* g, std::int64_t count,
+  [[gnu::always_inline]] static NormSums sums(const float* x, const float* g, const NormPiece& piece,
                                               const NormNumbers& n) noexcept {
-    const std::int64_t whole = count - count % (2 * width);
-    Floats of_d{};
-    Floats of_d2{};
-    Floats product{};
-    Floats product2{};
-    Floats a;
-    Floats b;
-    Floats d;
-    Floats d2;
-    for (std::int64_t i = 0; i < whole; i += 2 * width) {
-      load(x + i, a);
-      load(x + i + width, b);
-      load(g + i, d);
-      load(g + i + width, d2);
-      to_norm(a, d, n);
-      to_norm(b, d2, n);
-      of_d += d;
-      of_d2 += d2;
-      product += d * a;
-      product2 += d2 * b;
-    }
-    NormSums all{static_cast<double>(total(of_d, of_d2)), static_cast<double>(total(product, product2))};
-    for (std::int64_t i = whole; i < count; ++i) {
-      float value = x[i];
-      float gradient = g[i];
-      to_norm(value, gradient, n);
-      all.first += static_cast<double>(gradient);
-      all.second += static_cast<double>(gradient * value);
-    }
+    Floats of_d[2] = {};
+    Floats products[2] = {};
+    NormSums all;
+    for_each(
+        piece,
+        [&](std::int64_t i, int k) IVADO_INLINED {
+          Floats a;
+          Floats d;
+          load(x + i, a);
+          load(g + i, d);
+          to_norm(a, d, n);
+          of_d[k] += d;
+          products[k] += d * a;
+        },
+        [&](std::int64_t i) IVADO_INLINED {
+          float a = x[i];
+          float d = g[i];
+          to_norm(a, d, n);
+          all.first += static_cast<double>(d);
+          all.second += static_cast<double>(d * a);
+        });
+    all.first += static_cast<double>(total(of_d[0], of_d[1]));
+    all.second += static_cast<double>(total(products[0], products[1]));
     return all;
   }
 
   /// The gradient by x, given the means of d and of d · x̂ over the group.
-  [[gnu::always_inline]] static void back(const float* x, const float* g, float* out, std::int64_t count,
+  [[gnu::always_inline]] static void back(const float* x, const float* g, float* out, const NormPiece& piece,
                                           const NormNumbers& n, float mean_d, float mean_product) noexcept {
     const float gain = n.gamma * n.inverse;
-    const std::int64_t whole = count - count % width;
-    Floats a;
-    Floats d;
-    Floats at_input;
-    for (std::int64_t i = 0; i < whole; i += width) {
-      load(x + i, a);
-      load(g + i, d);
-      at_input = a;
-      to_norm(a, d, n);
-      d = (d - mean_d - a * mean_product) * gain;
-      times_slope(d, at_input, n.before);
-      store(d, out + i);
-    }
-    for (std::int64_t i = whole; i < count; ++i) {
-      float value = x[i];
-      float gradient = g[i];
-      to_norm(value, gradient, n);
-      gradient = (gradient - mean_d - value * mean_product) * gain;
-      times_slope(gradient, x[i], n.before);
-      out[i] = gradient;
-    }
+    for_each(
+        piece,
+        [&](std::int64_t i, int) IVADO_INLINED {
+          Floats at_input;
+          Floats d;
+          load(x + i, at_input);
+          load(g + i, d);
+          Floats a = at_input;
+          to_norm(a, d, n);
+          d = (d - mean_d - a * mean_product) * gain;
+          times_slope(d, at_input, n.before);
+          store(d, out + i);
+        },
+        [&](std::int64_t i) IVADO_INLINED {
+          float a = x[i];
+          float d = g[i];
+          to_norm(a, d, n);
+          d = (d - mean_d - a * mean_product) * gain;
+          times_slope(d, x[i], n.before);
+          out[i] = d;
+        });
   }
 };
 
 /// The loops in the form for this processor.
 struct NormKernels {
-  NormSums (*moments)(const float*, std::int64_t, float) noexcept;
-  void (*apply)(const float*, float*, std::int64_t, const NormNumbers&) noexcept;
-  NormSums (*sums)(const float*, const float*, std::int64_t, const NormNumbers&) noexcept;
-  void (*back)(const float*, const float*, float*, std::int64_t, const NormNumbers&, float, float) noexcept;
+  NormSums (*moments)(const float*, const NormPiece&, float) noexcept;
+  void (*apply)(const float*, float*, const NormPiece&, const NormNumbers&) noexcept;
+  NormSums (*sums)(const float*, const float*, const NormPiece&, const NormNumbers&) noexcept;
+  void (*back)(const float*, const float*, float*, const NormPiece&, const NormNumbers&, float, float) noexcept;
 };
 
-/// With vectors that every processor has.
-struct PlainNorm {
-  using Loops = NormLoops<16>;
-  static NormSums moments(const float* x, std::int64_t count, float before) noexcept {
-    return Loops::moments(x, count, before);
-  }
-  static void apply(const float* x, float* y, std::int64_t count, const NormNumbers& n) noexcept {
-    Loops::apply(x, y, count, n);
-  }
-  static NormSums sums(const float* x, const float* g, std::int64_t count, const NormNumbers& n) noexcept {
-    return Loops::sums(x, g, count, n);
-  }
-  static void back(const float* x, const float* g, float* out, std::int64_t count, const NormNumbers& n, float mean_d,
-                   float mean_product) noexcept {
-    Loops::back(x, g, out, count, n, mean_d, mean_product);
-  }
-};
-
+// The same loops for each set of instructions, compiled for it whatever the rest is compiled for; attributes cannot be parameters of
+// templates.
+#define IVADO_NORM_KERNELS(name, attribute, bytes)                                                                 \
+  struct name {                                                                                                    \
+    using Loops = NormLoops<bytes>;                                                                                \
+    attribute static NormSums moments(const float* x, const NormPiece& piece, float before) noexcept {             \
+      return Loops::moments(x, piece, before);                                                                     \
+    }                                                                                                              \
+    attribute static void apply(const float* x, float* y, const NormPiece& piece, const NormNumbers& n) noexcept { \
+      Loops::apply(x, y, piece, n);                                                                                \
+    }                                                                                                              \
+    attribute static NormSums sums(const float* x, const float* g, const NormPiece& piece,                         \
+                                   const NormNumbers& n) noexcept {                                                \
+      return Loops::sums(x, g, piece, n);                                                                          \
+    }                                                                                                              \
+    attribute static void back(const float* x, const float* g, float* out, const NormPiece& piece,                 \
+                               const NormNumbers& n, float mean_d, float mean_product) noexcept {                  \
+      Loops::back(x, g, out, piece, n, mean_d, mean_product);                                                      \
+    }                                                                                                              \
+  };
+IVADO_NORM_KERNELS(PlainNorm, , 16)
 #if defined(__x86_64__) && defined(__GNUC__)
-/// With those of AVX2, compiled for it whatever the rest is compiled for.
-struct Avx2Norm {
-  using Loops = NormLoops<32>;
-  [[gnu::target("avx2")]] static NormSums moments(const float* x, std::int64_t count, float before) noexcept {
-    return Loops::moments(x, count, before);
-  }
-  [[gnu::target("avx2")]] static void apply(const float* x, float* y, std::int64_t count,
-                                            const NormNumbers& n) noexcept {
-    Loops::apply(x, y, count, n);
-  }
-  [[gnu::target("avx2")]] static NormSums sums(const float* x, const float* g, std::int64_t count,
-                                               const NormNumbers& n) noexcept {
-    return Loops::sums(x, g, count, n);
-  }
-  [[gnu::target("avx2")]] static void back(const float* x, const float* g, float* out, std::int64_t count,
-                                           const NormNumbers& n, float mean_d, float mean_product) noexcept {
-    Loops::back(x, g, out, count, n, mean_d, mean_product);
-  }
-};
+IVADO_NORM_KERNELS(Avx2Norm, [[gnu::target("avx2")]], 32)
+IVADO_NORM_KERNELS(Avx512Norm, [[gnu::target("avx512f,avx512vl,avx512dq,avx512bw")]], 64)
 #endif
+#undef IVADO_NORM_KERNELS
+#undef IVADO_INLINED
 
 /// Chosen once.
 [[nodiscard]] inline const NormKernels& norm_kernels() {
@@ -390,6 +361,7 @@ struct Avx2Norm {
       return NormKernels{&Kind::moments, &Kind::apply, &Kind::sums, &Kind::back};
     };
 #if defined(__x86_64__) && defined(__GNUC__)
+    if (engine::has_avx512()) return of(Avx512Norm{});
     if (__builtin_cpu_supports("avx2")) return of(Avx2Norm{});
 #endif
     return of(PlainNorm{});
@@ -397,21 +369,13 @@ struct Avx2Norm {
   return kernels;
 }
 
-/// Calls `work(offset, count)` for the pieces of a plane.
-template <class Work>
-void for_each_piece(std::int64_t offset, std::int64_t elements, const Work& work) {
-  for (std::int64_t at = 0; at < elements; at += norm_piece) work(offset + at, std::min(norm_piece, elements - at));
-}
-
 /// @return moments of the activated values of a group
 [[nodiscard]] inline GroupMoments moments(const NormPlanes& planes, std::int64_t group, const float* x, float before) {
   GroupMoments all;
   const NormKernels& run = norm_kernels();
-  planes.for_each(group, [&](std::int64_t offset, std::int64_t, std::int64_t) {
-    for_each_piece(offset, planes.elements, [&](std::int64_t at, std::int64_t count) {
-      const NormSums found = run.moments(x + at, count, before);
-      all.add(found.first, found.second, count);
-    });
+  planes.for_each_piece(group, true, [&](std::int64_t at, const NormPiece& piece, std::int64_t) {
+    const NormSums found = run.moments(x + at, piece, before);
+    all.add(found.first, found.second, piece.total());
   });
   return all;
 }
@@ -430,14 +394,14 @@ void for_each_piece(std::int64_t offset, std::int64_t elements, const Work& work
           w != nullptr ? w[channel] : 1.0F, b != nullptr ? b[channel] : 0.0F, 1};
 }
 
-/// Calls `work(offset, count, numbers)` for the pieces of a group.
+/// Calls `work(offset, piece, numbers)` for the pieces of a group.
 template <class Work>
-void for_each_piece(const NormTensors& tensors, const NormGroup& part, NormNumbers numbers, const Work& work) {
+void for_each_piece(const NormTensors& tensors, const NormPlanes& planes, std::int64_t group, NormNumbers numbers,
+                    const Work& work) {
   const float* const f = numbers_of(tensors.factors);
-  const NormPlanes& planes = part.planes();
-  planes.for_each(part.group(), [&](std::int64_t offset, std::int64_t channel, std::int64_t n) {
-    numbers.factor = f != nullptr ? f[n * planes.channels + channel] : 1.0F;
-    for_each_piece(offset, planes.elements, [&](std::int64_t at, std::int64_t count) { work(at, count, numbers); });
+  planes.for_each_piece(group, f == nullptr, [&](std::int64_t at, const NormPiece& piece, std::int64_t n) {
+    if (f != nullptr) numbers.factor = f[n * planes.channels + group % planes.channels];
+    work(at, piece, numbers);
   });
 }
 
@@ -457,24 +421,19 @@ void for_each_piece(const NormTensors& tensors, const NormGroup& part, NormNumbe
   float* const inverse = means + planes.groups();
   float* const variances = given.defined() ? nullptr : result.variance.data_ptr<float>();
   const NormKernels& run = norm_kernels();
-  const bool aside = planes.are_small() && !tensors.factors.defined();
   planes.in_parallel([&](std::int64_t group) {
-    static thread_local std::vector<float> room;
-    const NormGroup part(planes, group, aside);
-    const float* const in = part.read(from, room);
-    float* const out = part.write(to, room);  // the same memory where values are put aside: each is read before
     if (variances != nullptr) {
-      const GroupMoments found = moments(part.planes(), part.group(), in, static_cast<float>(pass.before));
+      const GroupMoments found = moments(planes, group, from, static_cast<float>(pass.before));
       const double variance = found.squares / static_cast<double>(found.count);
       means[group] = static_cast<float>(found.mean);
       inverse[group] = static_cast<float>(1 / std::sqrt(variance + pass.epsilon));
       variances[group] = static_cast<float>(variance);
     }
     const NormNumbers numbers = numbers_at(tensors, group % planes.channels, pass, means[group], inverse[group]);
-    for_each_piece(tensors, part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
-      run.apply(in + at, out + at, count, here);
-    });
-    part.finish(out, to);
+    for_each_piece(tensors, planes, group, numbers,
+                   [&](std::int64_t at, const NormPiece& piece, const NormNumbers& here) {
+                     run.apply(from + at, to + at, piece, here);
+                   });
   });
   return result;
 }
@@ -498,31 +457,25 @@ void for_each_piece(const NormTensors& tensors, const NormGroup& part, NormNumbe
   float* const of_product = sums.data_ptr<float>();
   float* const of_d = of_product + planes.groups();
   const NormKernels& run = norm_kernels();
-  const bool aside = planes.are_small() && !tensors.factors.defined();
   planes.in_parallel([&](std::int64_t group) {
-    static thread_local std::vector<float> room_x;
-    static thread_local std::vector<float> room_gradient;
-    const NormGroup part(planes, group, aside);
-    const float* const in = part.read(from, room_x);
-    const float* const above_in = part.read(gradient, room_gradient);
-    float* const result = part.write(out, room_x);  // the same memory where values are put aside: each is read before
     const NormNumbers numbers = numbers_at(tensors, group % planes.channels, pass, means[group], inverse[group]);
     double d = 0;
     double product = 0;
-    for_each_piece(tensors, part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
-      const NormSums found = run.sums(in + at, above_in + at, count, here);
-      d += found.first;
-      product += found.second;
-    });
+    for_each_piece(tensors, planes, group, numbers,
+                   [&](std::int64_t at, const NormPiece& piece, const NormNumbers& here) {
+                     const NormSums found = run.sums(from + at, gradient + at, piece, here);
+                     d += found.first;
+                     product += found.second;
+                   });
     of_d[group] = static_cast<float>(d);
     of_product[group] = static_cast<float>(product);
     const auto count_all = static_cast<double>(planes.count());
     const float mean_d = is_given ? 0.0F : static_cast<float>(d / count_all);
     const float mean_product = is_given ? 0.0F : static_cast<float>(product / count_all);
-    for_each_piece(tensors, part, numbers, [&](std::int64_t at, std::int64_t count, const NormNumbers& here) {
-      run.back(in + at, above_in + at, result + at, count, here, mean_d, mean_product);
-    });
-    part.finish(result, out);
+    for_each_piece(tensors, planes, group, numbers,
+                   [&](std::int64_t at, const NormPiece& piece, const NormNumbers& here) {
+                     run.back(from + at, gradient + at, out + at, piece, here, mean_d, mean_product);
+                   });
   });
   if (planes.each_sample) sums = sums.reshape({2, planes.samples, planes.channels}).sum(1);
   return {to_x, tensors.weight.defined() ? sums[0] : at::Tensor(), tensors.bias.defined() ? sums[1] : at::Tensor()};
