@@ -141,20 +141,25 @@ void add(std::vector<Contender>& all, const std::string& what, const Model& mode
   torch("", tensor);
   if (shape.rank() == 4)
     torch(", channels last", at::cat({tensor, tensor}, 1).contiguous(at::MemoryFormat::ChannelsLast).narrow(1, 0, 1));
-  for (const auto count : at_once) {
+  const auto add_engine = [&](std::int64_t count, ivado::engine::Precision precision) {
     ivado::EngineOptions options;
     options.threads = threads;
     options.samples_at_once = count;
+    options.precision = precision;
+    const std::string title =
+        "engine, " + std::to_string(count) + " at once" + (precision == ivado::engine::Precision::bf16 ? ", bf16" : "");
     auto engine = std::make_shared<ivado::Engine<Model>>(model, ivado::weights_of(*net), options);
     const auto output = engine->forward(*image);
     ivado::Array<float> copy = output.clone();
     const double difference = (ivado::tensor_view(copy) - net->forward(tensor)).abs().max().template item<double>();
-    std::printf("%s: engine and LibTorch differ by %.1e; %.0f MB of activations, %zu tasks\n", what.c_str(), difference,
-                1e-6 * static_cast<double>(engine->network().plan(shape).bytes()),
+    std::printf("%s, %s: differs from LibTorch by %.1e; %.0f MB of activations, %zu tasks\n", what.c_str(),
+                title.c_str(), difference, 1e-6 * static_cast<double>(engine->network().plan(shape).bytes()),
                 engine->network().plan(shape).lines().size());
-    all.push_back({what + ", engine, " + std::to_string(count) + " at once", gflop,
-                   timed([engine, image] { (void)engine->forward(*image); })});
-  }
+    all.push_back({what + ", " + title, gflop, timed([engine, image] { (void)engine->forward(*image); })});
+  };
+  for (const auto count : at_once) add_engine(count, ivado::engine::Precision::float32);
+  if (ivado::engine::has_bf16())
+    for (const auto count : at_once) add_engine(count, ivado::engine::Precision::bf16);
   if (const char* modules = std::getenv("IVADO_ONNXRUNTIME_NODE")) {
     auto runtime = std::make_shared<OnnxRuntime>(modules, ivado::graph::record(model, shape), ivado::weights_of(*net),
                                                  shape, threads);

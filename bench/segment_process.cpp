@@ -23,6 +23,7 @@
 #include <fstream>
 #include <ivado/config/json.hpp>
 #include <ivado/data/volume_io.hpp>
+#include <ivado/engine/lanes.hpp>
 #include <ivado/error.hpp>
 #include <ivado/random.hpp>
 #include <string>
@@ -114,6 +115,11 @@ void bench(std::size_t rounds) {
       {"ivado --help", {with_torch, "--help"}},
       {"ivado segment-image, one volume",
        {with_torch, "segment-image", "-i", in("image.nii.gz"), "-m", package, "-o", in("torch")}}};
+  if (ivado::engine::has_avx512_bf16())
+    all.push_back({"segment_engine in bf16, one volume",
+                   {by_engine, "-i", in("image.nii.gz"), "-m", package, "-o", in("bf16"), "--precision", "bf16"}});
+  else
+    std::puts("bf16 is left out: this processor does not multiply it");
   for (std::size_t round = 0; round <= rounds; ++round)
     for (auto& one : all) {
       const double seconds = run(one.command, output);
@@ -125,7 +131,7 @@ void bench(std::size_t rounds) {
   for (const auto& one : all) {
     const double seconds = median(one.seconds);
     const bool is_volume = std::string_view(one.name).ends_with("volume");
-    std::printf("%-34s %8.3f s%s\n", one.name, seconds,
+    std::printf("%-38s %8.3f s%s\n", one.name, seconds,
                 is_volume ? (", Python : this = " + std::to_string(python / seconds)).c_str() : "");
     json["median_s"][one.name] = seconds;
   }

@@ -1,5 +1,5 @@
 // A training step of each model as ivado makes it, beside plain LibTorch layers and beside LibTorch with its memory kept
-// and channels last; with one thread and with two.
+// and channels last; with one thread and with two, and in bf16 where the processor has it.
 //
 //   bench_training_step [--threads N] [--rounds N] [--steps N] [--models unet,film,unet3d,resnet,densenet]
 //
@@ -42,10 +42,10 @@ namespace {
 
 using ivado::Json;
 
-enum class Variant { plain, kept, ivado };
-constexpr std::array variants{std::pair{std::string_view{"plain"}, Variant::plain},
-                              std::pair{std::string_view{"kept"}, Variant::kept},
-                              std::pair{std::string_view{"ivado"}, Variant::ivado}};
+enum class Variant { plain, kept, ivado, bf16 };
+constexpr std::array variants{
+    std::pair{std::string_view{"plain"}, Variant::plain}, std::pair{std::string_view{"kept"}, Variant::kept},
+    std::pair{std::string_view{"ivado"}, Variant::ivado}, std::pair{std::string_view{"bf16"}, Variant::bf16}};
 constexpr std::array titles{std::pair{std::string_view{"unet"}, "Unet, 64 filters, 18×1×128×128"},
                             std::pair{std::string_view{"film"}, "FiLMedUnet, 64 filters, 18×1×128×128"},
                             std::pair{std::string_view{"unet3d"}, "Modified3DUNet, 8 filters, 1×1×64×64×64"},
@@ -55,12 +55,13 @@ constexpr std::array titles{std::pair{std::string_view{"unet"}, "Unet, 64 filter
 /// Trains for so many steps behind one that warms up. @return seconds of each
 template <class Backend, class Loss, ivado::Architecture Model>
 std::vector<double> train(const Model& model, const std::vector<std::int64_t>& extents, const at::Tensor& condition,
-                          int steps, bool channels_last) {
+                          int steps, Variant variant) {
   ivado::Net<Model, Backend> net(model, 1);
+  if (variant == Variant::bf16) net.convolve_in(at::kBFloat16);
   at::manual_seed(1);
   at::Tensor image = at::randn(extents);
   const bool is_flat = image.dim() == 4;
-  if (channels_last && is_flat) {
+  if (variant == Variant::kept && is_flat) {
     // A tensor of one channel has both layouts at once; LibTorch follows that of the weights then.
     image = image.contiguous(at::MemoryFormat::ChannelsLast);
     for (const at::Tensor& tensor : net.tensors())
@@ -84,29 +85,28 @@ std::vector<double> train(const Model& model, const std::vector<std::int64_t>& e
 }
 
 template <class Backend>
-std::vector<double> measure(std::string_view model, int steps, bool channels_last) {
+std::vector<double> measure(std::string_view model, int steps, Variant variant) {
   using namespace ivado;
   UnetParams params;
   params.dropout_rate = 0.3;
-  if (model == "unet") return train<Backend, DiceLoss>(Unet<2>(params), {18, 1, 128, 128}, {}, steps, channels_last);
+  if (model == "unet") return train<Backend, DiceLoss>(Unet<2>(params), {18, 1, 128, 128}, {}, steps, variant);
   if (model == "film") {
     FiLMedUnet<2>::Params film;
     film.dropout_rate = 0.3;
     film.film_layers = std::vector<int>(2 * 3 + 2, 1);
     at::Tensor condition = at::zeros({18, 3});
     for (int n = 0; n < 18; ++n) condition[n][n % 3] = 1;
-    return train<Backend, DiceLoss>(FiLMedUnet<2>(film, {1, 1, 3, 3}), {18, 1, 128, 128}, condition, steps,
-                                    channels_last);
+    return train<Backend, DiceLoss>(FiLMedUnet<2>(film, {1, 1, 3, 3}), {18, 1, 128, 128}, condition, steps, variant);
   }
   if (model == "unet3d") {
     Modified3DUNet<>::Params volumes;
     volumes.n_filters = 8;
-    return train<Backend, DiceLoss>(Modified3DUNet<>(volumes), {1, 1, 64, 64, 64}, {}, steps, channels_last);
+    return train<Backend, DiceLoss>(Modified3DUNet<>(volumes), {1, 1, 64, 64, 64}, {}, steps, variant);
   }
   if (model == "resnet")
-    return train<Backend, BinaryCrossEntropyLoss>(ResNet<18>(), {16, 1, 128, 128}, {}, steps, channels_last);
+    return train<Backend, BinaryCrossEntropyLoss>(ResNet<18>(), {16, 1, 128, 128}, {}, steps, variant);
   if (model == "densenet")
-    return train<Backend, BinaryCrossEntropyLoss>(DenseNet<121>(), {16, 1, 128, 128}, {}, steps, channels_last);
+    return train<Backend, BinaryCrossEntropyLoss>(DenseNet<121>(), {16, 1, 128, 128}, {}, steps, variant);
   throw usage_error("measuring a training step", "there is no model \"" + std::string(model) + "\"",
                     "take unet, film, unet3d, resnet or densenet");
 }
@@ -120,9 +120,9 @@ void work(std::string_view model, std::string_view name, int threads, int steps)
   options.threads = threads;
   options.keep_memory = found->second != Variant::plain;
   (void)ivado::start_runtime(options);
-  const auto seconds = found->second == Variant::ivado
-                           ? measure<ivado::OneDnnBackend>(model, steps, false)
-                           : measure<ivado::LibTorchBackend>(model, steps, found->second == Variant::kept);
+  const bool is_ours = found->second == Variant::ivado || found->second == Variant::bf16;
+  const auto seconds = is_ours ? measure<ivado::OneDnnBackend>(model, steps, found->second)
+                               : measure<ivado::LibTorchBackend>(model, steps, found->second);
   for (const double one : seconds) std::printf("%.6f\n", one);
 }
 
@@ -169,23 +169,30 @@ void bench(const std::vector<std::string>& arguments) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe");
   std::printf("seconds of a training step (forward, loss, gradients, Adam), %d threads, medians of %d × %d\n", threads,
               rounds, steps);
-  std::printf("%-42s %9s %9s %9s %9s %8s %8s %8s\n", "", "plain", "kept", "ivado", "1 thread", "of plain", "of kept",
-              "threads");
+  std::printf("%-42s %9s %9s %9s %9s %8s %8s %8s %9s %8s %8s\n", "", "plain", "kept", "ivado", "1 thread", "of plain",
+              "of kept", "threads", "bf16", "of plain", "of ivado");
   Json all = Json::array();
   for (const auto& [model, title] : titles) {
     if (("," + models + ",").find("," + std::string(model) + ",") == std::string::npos) continue;
     std::vector<Column> columns;
-    for (const auto& variant : variants) columns.push_back({variant.first, threads});
+    const bool has_bf16 = ivado::engine::has_bf16();
+    for (const auto& variant : variants)
+      if (variant.second != Variant::bf16) columns.push_back({variant.first, threads});
     columns.push_back({"ivado", 1});
+    if (has_bf16) columns.push_back({"bf16", threads});
     for (int round = 0; round < rounds; ++round)
       for (auto& column : columns) {
         const auto more = run(program, std::string(model), column.variant, column.threads, steps);
         column.seconds.insert(column.seconds.end(), more.begin(), more.end());
       }
-    std::array<double, 4> s{};
+    std::array<double, 5> s{};
     std::transform(columns.begin(), columns.end(), s.begin(), [](const Column& one) { return median(one.seconds); });
-    std::printf("%-42s %9.3f %9.3f %9.3f %9.3f %7.2fx %7.2fx %7.2fx\n", title, s[0], s[1], s[2], s[3], s[0] / s[2],
+    std::printf("%-42s %9.3f %9.3f %9.3f %9.3f %7.2fx %7.2fx %7.2fx", title, s[0], s[1], s[2], s[3], s[0] / s[2],
                 s[1] / s[2], s[3] / s[2]);
+    if (has_bf16)
+      std::printf(" %9.3f %7.2fx %7.2fx\n", s[4], s[0] / s[4], s[2] / s[4]);
+    else
+      std::puts(" not on this processor");
     std::fflush(stdout);
     all.push_back({{"model", title},
                    {"plain_s", s[0]},
@@ -194,7 +201,8 @@ void bench(const std::vector<std::string>& arguments) {
                    {"ivado_1_thread_s", s[3]},
                    {"plain_over_ivado", s[0] / s[2]},
                    {"kept_over_ivado", s[1] / s[2]},
-                   {"one_thread_over_all", s[3] / s[2]}});
+                   {"one_thread_over_all", s[3] / s[2]},
+                   {"ivado_bf16_s", has_bf16 ? Json(s[4]) : Json()}});
   }
   std::printf(
       "%s\n",

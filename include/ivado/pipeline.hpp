@@ -1258,7 +1258,7 @@ class Pipeline {
       throw usage_error("training in bf16", "it is for processors, and this training runs on " + runtime_.device.str(),
                         "set training_parameters.precision to \"float32\"");
     if constexpr (requires { net.convolve_in(at::kBFloat16); }) {
-      const Bf16Trial trial = try_bf16(DataLoader::dimension);
+      const Bf16Trial trial = try_bf16<typename AnyNet::Interpreter>(DataLoader::dimension);
       require_bf16(trial);
       net.convolve_in(at::kBFloat16);
       logger_.info(detail::text("convolutions in bf16: on this machine ", detail::fixed(1 / trial.time_ratio, 2),

@@ -9,6 +9,7 @@
 #include "config/ivadomed.hpp"
 #include "config/json.hpp"
 #include "config/sections.hpp"
+#include "error.hpp"
 #include "runtime.hpp"
 #include "segment_image_options.hpp"
 
@@ -16,9 +17,12 @@ namespace ivado {
 
 /// Predicts the images with a pipeline, whose types must hold what the package's configuration says.
 /// @return the paths that were written
-/// @throws Error as `Pipeline::segment_images`
+/// @throws Error as `Pipeline::segment_images`; (usage) if bf16 is asked for
 template <class Experiment>
 std::vector<std::string> segment_image(const SegmentImageOptions& options) {
+  if (options.in_bf16)
+    throw usage_error("predicting images in bf16", "this program predicts with LibTorch, in float32",
+                      "take a program on the engine, such as examples/segment_engine.cpp, or --precision float32");
   std::vector<std::string> warnings;
   auto params =
       Experiment::configure(Experiment::defaults(), read_user_configuration(options.package(".json")), warnings);

@@ -33,6 +33,8 @@ inline constexpr std::string_view segment_image_usage =
     "       --no-patch            predict each slice as a whole with a model of 2-D patches\n"
     "       --overlap-2d X Y      2-D patches overlap by so many voxels, along W and along H\n"
     "       --threads N           threads for computing (one a core)\n"
+    "       --precision TYPE      of the convolutions: float32, or bf16 where the processor multiplies it (float32);\n"
+    "                             bf16 in programs on the engine alone\n"
     "  -h,  --help                print this\n";
 
 /// What `ivado segment-image` is asked for.
@@ -44,6 +46,7 @@ struct SegmentImageOptions {
   std::vector<double> pixel_size_mm;  ///< X, Y and perhaps Z; empty: the sidecars tell
   PatchChoice patches;
   std::optional<int> threads;
+  bool in_bf16 = false;  ///< convolutions, of the engine
   bool help = false;
 
   /// A file of the package, which is named after its folder.
@@ -60,7 +63,7 @@ struct SegmentImageOptions {
 [[nodiscard]] inline SegmentImageOptions parse_segment_image(std::span<const std::string> arguments) {
   const CommandOptions given(arguments, "ivado segment-image",
                              {{"--no-patch"},
-                              {"--model", "--suffix", "--output-dir", "--threads"},
+                              {"--model", "--suffix", "--output-dir", "--threads", "--precision"},
                               {"--image", "--pixel-size", "--overlap-2d"},
                               {{"-i", "--image"}, {"-m", "--model"}, {"-s", "--suffix"}, {"-o", "--output-dir"}}});
   const std::string doing = "reading the command line of ivado segment-image";
@@ -94,6 +97,12 @@ struct SegmentImageOptions {
   if (const auto overlap = numbers("--overlap-2d", 2, 2, std::int64_t{0}); !overlap.empty())
     out.patches.overlap_xy = {overlap[0], overlap[1]};
   out.threads = given.number<int>("--threads");
+  if (given.has("--precision")) {
+    const std::string precision = given.text("--precision");
+    if (precision != "float32" && precision != "bf16")
+      throw usage_error(doing, "--precision " + precision, "give float32 or bf16");
+    out.in_bf16 = precision == "bf16";
+  }
   for (const char* extension : {".json", ".safetensors"})
     if (!std::filesystem::is_regular_file(out.package(extension)))
       throw usage_error("reading the model " + out.model, out.package(extension) + " does not exist",

@@ -108,6 +108,17 @@ TEST_CASE("The engine segments slices as the pipeline does", "[train]") {
     "transformation": {"Resample": {"hspace": 2, "wspace": 2, "dspace": 2}, "CenterCrop": {"size": [48, 40]},
                        "NormalizeInstance": {}}})");
   compare<OfSlices>("slices", package, {world().image(0, "T1w"), world().image(1, "T2w")});
+  SegmentImageOptions low = line(package, {world().image(0, "T1w")}, "slices-bf16");
+  low.in_bf16 = true;
+  if (!engine::has_bf16()) {
+    CHECK_THROWS_WITH(segment_image_by_engine(low), Contains("does not multiply bf16"));
+    return;
+  }
+  const auto written = segment_image_by_engine(low);
+  const auto exact = segment_image_by_engine(line(package, {world().image(0, "T1w")}, "slices-float32"));
+  const double off = difference(written.at(0), exact.at(0)).largest;
+  CHECK(off > 1e-7);  // else it was float32 after all
+  CHECK(off < 0.05);
 
   // The same through C, and a batch in memory.
   ivado_model* model = nullptr;

@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <ivado/model/modified_3d_unet.hpp>
 #include <ivado/model/net.hpp>
+#include <ivado/model/residual_unet.hpp>
 #include <ivado/model/unet.hpp>
 #include <ivado/nn/onednn_backend.hpp>
+#include <ivado/train/bf16.hpp>
+#include <span>
 #include <vector>
 
 #include "../catch.hpp"
@@ -88,6 +91,38 @@ TEST_CASE("Convolutions by oneDNN and their gradients are those of float64", "[u
   }
 }
 
+namespace {
+
+/// The interpreter with its convolutions in bf16.
+struct InBf16 : nn::OneDnnInterpreter {
+  InBf16(std::span<at::Tensor> parameters, bool training) : OneDnnInterpreter(parameters, training) {
+    convolve_in(at::kBFloat16);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Convolutions in bf16 are near to those of float64, and volumes that have none stay in float32", "[unit]") {
+  if (engine::winograd_bf16_kernels() == nullptr) {
+    WARN("skipped: this processor does not multiply bf16");
+    return;
+  }
+  const auto one = GENERATE(Case{{3, 64, 20, 22}, {64, 64, 3, 3}}, Case{{2, 16, 9, 16, 12}, {32, 16, 3, 3, 3}},
+                            Case{{2, 16, 20, 22}, {8, 16, 3, 3}}, Case{{1, 8, 8, 8, 8}, {16, 8, 3, 3, 3}, 2});
+  const bool stays = one.weight.size() == 5 && one.weight[1] == 8;
+  const at::Tensor x = noise(one.input, 0);
+  const at::Tensor weight = noise(one.weight, 1);
+  const auto found = convolve<InBf16>(x, weight, {}, one.stride, one.padding);
+  const auto exact =
+      convolve<nn::TorchInterpreter>(x.to(at::kDouble), weight.to(at::kDouble), {}, one.stride, one.padding);
+  for (std::size_t part = 0; part < 3; ++part) {
+    INFO("part " << part);
+    CHECK(found[part].scalar_type() == at::kFloat);
+    CHECK(distance(found[part], exact[part]) < (stays ? 2e-6 : 0.02));
+    CHECK((distance(found[part], exact[part]) > 1e-4) == !stays);
+  }
+}
+
 TEST_CASE("What oneDNN is not asked for goes to LibTorch", "[unit]") {
   const at::Tensor x = noise({1, 2, 6, 6}, 0).to(at::kDouble);
   const at::Tensor weight = noise({3, 2, 3, 3}, 1).to(at::kDouble);
@@ -143,6 +178,39 @@ void compare(const Model& model, const Extents& extents, std::size_t frozen) {
 }
 
 }  // namespace
+
+TEST_CASE("The trial of bf16 is one of the backend's convolutions", "[unit]") {
+  if (engine::winograd_bf16_kernels() == nullptr) {
+    WARN("skipped: this processor does not multiply bf16");
+    return;
+  }
+  // Volumes of 32 channels are by Winograd's algorithm, whose rounding is several times that of a direct convolution.
+  const Bf16Trial ours = try_bf16<nn::OneDnnInterpreter>(3);
+  CHECK(ours.fault.empty());
+  CHECK(ours.error > 0.004);
+  CHECK(ours.error < Bf16Trial::largest_error);
+}
+
+TEST_CASE("A network of volumes with transposed convolutions takes a step in bf16", "[unit]") {
+  if (engine::winograd_bf16_kernels() == nullptr) {
+    WARN("skipped: this processor does not multiply bf16");
+    return;
+  }
+  ResidualUnet<3>::Params params;
+  params.n_filters = 16;
+  params.blocks = {1, 1, 1};
+  NetworkShape shape = ResidualUnet<3>::default_shape();
+  shape.depth = 2;
+  const ResidualUnet<3> model(params, shape);
+  const at::Tensor input = noise({1, 1, 16, 16, 16}, 4);
+  Net<ResidualUnet<3>, OneDnnBackend> net(model, 1);
+  net.convolve_in(at::kBFloat16);
+  const at::Tensor output = net.forward(input, {}, {1, 1, 1, 0});
+  output.square().sum().backward();
+  const auto exact = step<LibTorchBackend>(model, input, 0, at::kDouble);
+  CHECK(distance(output, exact.first) < 0.05);
+  for (const auto& tensor : net.trained()) CHECK(tensor.grad().isfinite().all().item<bool>());
+}
 
 TEST_CASE("Models compute the same with both backends, and the same each time", "[unit]") {
   const std::size_t frozen = GENERATE(std::size_t{0}, std::size_t{4});

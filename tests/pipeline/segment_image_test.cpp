@@ -254,6 +254,11 @@ TEST_CASE("The command line of segment-image is checked", "[unit]") {
   CHECK_THROWS_WITH(parse({"-i", "a", "-m", "b", "-s", "x/y"}), Contains("--suffix x/y"));
   CHECK_THROWS_WITH(parse({"-i", "a", "-m", "b", "--pixel-size", "1"}), Contains("--pixel-size has 1 values"));
   CHECK_THROWS_WITH(parse({"-i", "a", "-m", "b", "--pixel-size", "1", "0"}), Contains("--pixel-size 0"));
+  CHECK_THROWS_WITH(parse({"-i", "a", "-m", "b", "--precision", "half"}),
+                    Contains("--precision half") && Contains("float32 or bf16"));
+  SegmentImageOptions low;
+  low.in_bf16 = true;
+  CHECK_THROWS_WITH(segment_image<VolumeProgram>(low), Contains("in bf16") && Contains("engine"));
   CHECK_THROWS_WITH(parse({"-i", "a", "-m", "b", "--overlap-2d", "1", "2", "3"}),
                     Contains("--overlap-2d has 3 values"));
 }

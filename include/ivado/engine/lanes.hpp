@@ -104,6 +104,16 @@ class LineBuffer {
 #endif
 }
 
+/// True if it also multiplies bf16 itself (AVX512_BF16).
+[[nodiscard]] inline bool has_avx512_bf16() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const bool has = has_avx512() && __builtin_cpu_supports("avx512bf16");
+  return has;
+#else
+  return false;
+#endif
+}
+
 namespace detail {
 
 /// Loads, stores and products of vectors of `Lanes` floats.
@@ -118,6 +128,40 @@ struct VectorLoops {
   }
   [[gnu::always_inline]] static inline void store(float* to, const Vector& from) {
     *reinterpret_cast<Loose*>(to) = from;
+  }
+
+  // Words: two bf16 numbers in the place of a float, of which the second has the upper half. The instructions are written as such, since a
+  // compiler takes intrinsics of a set only in functions for that set, and these are inlined into such ones.
+
+  using Word [[gnu::vector_size(Lanes * sizeof(float))]] = std::uint32_t;
+  using Half [[gnu::vector_size(Lanes * sizeof(float) / 2)]] = std::uint16_t;
+
+  /// Rounds to the nearest bf16, to even ones in the middle. For 16 lanes.
+  [[gnu::always_inline]] static inline void narrow(Half& to, const Vector& from) {
+    asm("vcvtneps2bf16 %1, %0" : "=v"(to) : "v"(from));
+  }
+  /// Writes vectors as the first and second numbers of words.
+  [[gnu::always_inline]] static inline void store_words(float* to, const Vector& first, const Vector& second) {
+    Half halves[2];
+    narrow(halves[0], first);
+    narrow(halves[1], second);
+    Word low;
+    Word high;
+    asm("vpmovzxwd %1, %0" : "=v"(low) : "v"(halves[0]));
+    asm("vpmovzxwd %1, %0" : "=v"(high) : "v"(halves[1]));
+    const Word words = low | high << 16;
+    std::memcpy(to, &words, sizeof words);
+  }
+  /// sum += by · one, for floats, or for words: the products of both numbers of each word of `by` and of a single one.
+  template <bool Words>
+  [[gnu::always_inline]] static inline void add_multiple(Vector& sum, const Vector& by, const float& one) {
+    if constexpr (Words) {
+      Vector own = sum;  // else compilers leave the sums in memory
+      asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(own) : "v"(by), "m"(one));
+      sum = own;
+    } else {
+      sum += by * one;
+    }
   }
 
   // Plain values: four columns of as many channels as there are lanes, from and to vectors over the channels. Vectors of four
@@ -166,10 +210,18 @@ struct VectorLoops {
     Vector x[4] = {y[0], y[1], y[2], y[3]};
     transpose(x, std::make_integer_sequence<int, Lanes>{});
     for (std::int64_t l = 0; l < 4; ++l) {
-      float own[Lanes];
-      store(own, x[l]);
-      for (std::int64_t k = 0; k < Lanes; k += 4) std::memcpy(to + (l + k) * channel, own + k, 4 * sizeof(float));
+      float* const own = to + l * channel;
+      store_four<0>(own, x[l]);
+      store_four<4>(own + 4 * channel, x[l]);
+      if constexpr (Lanes == 16) {
+        store_four<8>(own + 8 * channel, x[l]);
+        store_four<12>(own + 12 * channel, x[l]);
+      }
     }
+  }
+  template <int First>
+  [[gnu::always_inline]] static inline void store_four(float* to, const Vector& from) {
+    *reinterpret_cast<LooseFour*>(to) = __builtin_shufflevector(from, from, First, First + 1, First + 2, First + 3);
   }
   /// The columns [left, right) of a row of `N`, four or six; zeros for the others.
   template <bool Plain, int N>
@@ -189,6 +241,13 @@ struct VectorLoops {
         x[4] = four[2];
         x[5] = four[3];
       }
+    } else if (N == 6 && right - left >= 4) {
+      // The first four and the last four of them.
+      Vector ends[2][4];
+      load_columns(ends[0], from + left, channel);
+      load_columns(ends[1], from + right - 4, channel);
+      for (std::int64_t c = 0; c < N; ++c)
+        x[c] = c < left || c >= right ? Vector{} : c - left < 4 ? ends[0][c - left] : ends[1][c - right + 4];
     } else {
       for (std::int64_t c = 0; c < N; ++c) {
         float own[Lanes] = {};
@@ -216,8 +275,8 @@ struct VectorLoops {
     }
   }
 
-  /// c[R × N lanes] = Σ over taps and k of a[R × k] · b[k × N lanes].
-  template <int R, int N>
+  /// c[R × N lanes] = Σ over taps and k of a[R × k] · b[k × N lanes], of floats or of words.
+  template <int R, int N, bool Words = false>
   [[gnu::always_inline]] static inline void product(std::int64_t taps, const float* const* as, const float* const* bs,
                                                     std::int64_t count, std::int64_t a_row, float* c,
                                                     std::int64_t c_row) {
@@ -235,9 +294,8 @@ struct VectorLoops {
         for (int n = 0; n < N; ++n) load(by[n], w + n * Lanes);
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
-          const float one = x[r * a_row];
 #pragma GCC unroll 2
-          for (int n = 0; n < N; ++n) sum[r][n] += by[n] * one;
+          for (int n = 0; n < N; ++n) add_multiple<Words>(sum[r][n], by[n], x[r * a_row]);
         }
       }
     }
@@ -246,8 +304,8 @@ struct VectorLoops {
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) store(c + r * c_row + n * Lanes, sum[r][n]);
   }
-  /// c[R × N lanes] += Σ over k of x[k × R]ᵀ · d[k × N lanes].
-  template <int R, int N>
+  /// c[R × N lanes] += Σ over k of x[k × R]ᵀ · d[k × N lanes], of floats or of words.
+  template <int R, int N, bool Words = false>
   [[gnu::always_inline]] static inline void add_product(const float* x, std::int64_t x_row, const float* d,
                                                         std::int64_t d_row, std::int64_t count, float* c,
                                                         std::int64_t c_row) {
@@ -263,7 +321,7 @@ struct VectorLoops {
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-        for (int n = 0; n < N; ++n) sum[r][n] += by[n] * x[r];
+        for (int n = 0; n < N; ++n) add_multiple<Words>(sum[r][n], by[n], x[r]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)

@@ -108,14 +108,15 @@ class Parameters {
                                                            const WinogradShape& shape, const WinogradKernels& kernels) {
     const nn::ParameterId norm_id = norm == nullptr ? nn::no_parameter : norm->weight;
     for (const auto& one : winograd_)
-      if (one.weight == op.weight && one.norm == norm_id && one.lanes == kernels.lanes) return one.values;
+      if (one.weight == op.weight && one.norm == norm_id && one.lanes == kernels.lanes && one.pair == kernels.pair)
+        return one.values;
     const std::int64_t of_in = 9 * shape.taps;
     const std::vector<float> values =
         folded(op.weight, norm, static_cast<std::size_t>(of_in * op.in), static_cast<std::size_t>(op.out));
     const WeightView<const float> view{values.data(), of_in * op.in, of_in, 9, 3, 1};
     const auto packed = std::make_shared<LineBuffer>();
     winograd_pack(shape, kernels, view, op.in, op.out, *packed);
-    winograd_.push_back({op.weight, norm_id, kernels.lanes, packed});
+    winograd_.push_back({op.weight, norm_id, kernels.lanes, kernels.pair, packed});
     return winograd_.back().values;
   }
 
@@ -134,6 +135,7 @@ class Parameters {
     nn::ParameterId weight;
     nn::ParameterId norm;
     std::int64_t lanes;
+    std::int64_t pair;
     std::shared_ptr<const LineBuffer> values;
   };
   struct Packed {

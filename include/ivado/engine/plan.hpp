@@ -293,11 +293,15 @@ class Plan {
     const auto of_out = static_cast<std::size_t>(parameters_[op.weight].size()) / static_cast<std::size_t>(op.out);
     convolve<dnnl::convolution_forward>(step, op.weight, op.bias, shape, strides_of(shape), of_out, window);
   }
+  /// Winograd's loops for the number type, or null.
+  [[nodiscard]] const WinogradKernels* winograd_loops() const {
+    return precision_ == Precision::bf16 ? winograd_bf16_kernels() : winograd_kernels(native_block());
+  }
   /// The convolution for Winograd's algorithm, where that is possible and pays.
   [[nodiscard]] std::optional<WinogradShape> winograd_shape(const Step& step, const nn::op::Convolution& op) const {
     const std::int64_t lanes = native_block();
-    const bool fits = precision_ == Precision::float32 && op.kernel == 3 && op.stride == 1 && op.padding <= 2 &&
-                      op.in >= lanes && op.out >= lanes && winograd_kernels(lanes) != nullptr;
+    const bool fits = op.kernel == 3 && op.stride == 1 && op.padding <= 2 && op.in >= lanes && op.out >= lanes &&
+                      winograd_loops() != nullptr;
     if (!fits) return std::nullopt;
     const Layout from{value(step.inputs[0]).layout.shape, lanes};
     const Layout to{node(step.output).shape, lanes};
@@ -313,7 +317,9 @@ class Plan {
     // Whether it pays is asked of a sample by itself, so that what is computed beside a sample does not change its result.
     WinogradShape alone = shape;
     alone.samples = 1;
-    return is_winograd_faster(alone, false) ? std::optional(shape) : std::nullopt;
+    const bool pays =
+        precision_ == Precision::bf16 ? is_winograd_bf16_faster(alone, false) : is_winograd_faster(alone, false);
+    return pays ? std::optional(shape) : std::nullopt;
   }
   template <class T>
   [[nodiscard]] static LaneView<T> lanes_of(T* data, const Layout& layout) {
@@ -324,7 +330,7 @@ class Plan {
   }
   void lower_winograd(const Step& step, const nn::op::Convolution& op, const WinogradShape& shape) {
     const std::int64_t lanes = native_block();
-    const WinogradKernels& kernels = *winograd_kernels(lanes);
+    const WinogradKernels& kernels = *winograd_loops();
     const nn::op::BatchNorm* const norm = step.folded ? &*step.folded : nullptr;
     const Value x = input(step, 0, lanes);
     const auto padded = [&](std::vector<float> values) {
@@ -359,7 +365,8 @@ class Plan {
     touch(x);
     touch(to);
     add_kernel(step,
-               std::string("winograd") + (norm != nullptr ? " with the norm in its weights" : "") +
+               std::string(kernels.pair == 2 ? "winograd in bf16" : "winograd") +
+                   (norm != nullptr ? " with the norm in its weights" : "") +
                    (followers.empty() ? "" : " and " + std::to_string(followers.size()) + " more"),
                [this, x, to, shape, &kernels, weights = parameters_.winograd(op, norm, shape, kernels),
                 bias = padded(parameters_.bias(op.bias, norm)), followers = std::move(followers)] {

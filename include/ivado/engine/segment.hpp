@@ -250,6 +250,7 @@ class Segmenter {
 [[nodiscard]] inline std::vector<std::string> segment_image_by_engine(const SegmentImageOptions& options) {
   EngineOptions engine_options;
   engine_options.threads = options.threads.value_or(0);
+  if (options.in_bf16) engine_options.precision = engine::Precision::bf16;
   Json metadata = Json::object();
   if (!options.pixel_size_mm.empty()) metadata = {{"PixelSize", options.pixel_size_mm}, {"PixelSizeUnits", "mm"}};
   return Segmenter(options.model, engine_options, options.patches)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -75,14 +76,16 @@ inline constexpr std::int64_t winograd_points = 36;
   return rows * channels + 16;
 }
 /// The same in packed weights and their gradients.
-[[nodiscard]] constexpr std::int64_t winograd_stride(const WinogradShape& s) noexcept {
-  return winograd_stride(s.taps * s.in, s.out);
+/// @param pair  inputs that are in the place of a float: two of bf16
+[[nodiscard]] constexpr std::int64_t winograd_stride(const WinogradShape& s, std::int64_t pair = 1) noexcept {
+  return winograd_stride(s.taps * s.in / pair, s.out);
 }
 /// Tiles are worked on in multiples of these: rows of the products that are in registers at once divide it.
 inline constexpr std::int64_t winograd_tile_step = 12;
 
 /// The loops for vectors of `Lanes` floats. All is inlined into functions that are compiled for the processor.
-template <int Lanes>
+/// @tparam Pair  1: all is float32; 2: products are of bf16 numbers, in words of two inputs or two tiles, and summed up in float32
+template <int Lanes, int Pair = 1>
 struct WinogradLoops : VectorLoops<Lanes> {
   using Base = VectorLoops<Lanes>;
   using Base::lanes;
@@ -90,6 +93,8 @@ struct WinogradLoops : VectorLoops<Lanes> {
   using Base::load_columns;
   using Base::store;
   using typename Base::Vector;
+  static constexpr bool has_words = Pair == 2;
+  static_assert(Pair == 1 || (Pair == 2 && Lanes == 16));
   static constexpr std::int64_t rows = Lanes == 16 ? 12 : 6;  ///< of tiles, by two vectors of channels, in registers
   static constexpr std::int64_t single_rows = 12;             ///< by one vector
   static_assert(winograd_tile_step % rows == 0 && winograd_tile_step % single_rows == 0);
@@ -164,9 +169,10 @@ struct WinogradLoops : VectorLoops<Lanes> {
   }
 
   /// Evaluates one lane of channels of a tile: 36 vectors, `stride` elements apart.
+  /// @tparam Words  channels side by side share a word
   /// @param from  the input of the first of the 36
   /// @param top,bottom,left,right  which of the six rows and columns are in the image
-  template <bool Plain>
+  template <bool Plain, bool Words>
   [[gnu::always_inline]] static inline void evaluate(const float* from, const LaneView<const float>& x,
                                                      std::int64_t top, std::int64_t bottom, std::int64_t left,
                                                      std::int64_t right, float* to, std::int64_t stride) {
@@ -186,7 +192,14 @@ struct WinogradLoops : VectorLoops<Lanes> {
       const Vector line[6] = {half[0][c], half[1][c], half[2][c], half[3][c], half[4][c], half[5][c]};
       Vector t[6];
       to_points(line, t);
-      for (std::int64_t r = 0; r < 6; ++r) store(to + (r * 6 + c) * stride, t[r]);
+      for (std::int64_t r = 0; r < 6; ++r)
+        if constexpr (Words) {
+          typename Base::Half half_words;
+          Base::narrow(half_words, t[r]);
+          std::memcpy(to + (r * 6 + c) * stride, &half_words, sizeof half_words);
+        } else {
+          store(to + (r * 6 + c) * stride, t[r]);
+        }
     }
   }
   /// The same for gradients of results: 4×4 of them, of which some are in the image.
@@ -228,37 +241,55 @@ struct WinogradLoops : VectorLoops<Lanes> {
     for (std::int64_t k = 0; k < 9; ++k) g[k / 3][k % 3] = is_reversed ? all[8 - k] : all[k];
   }
 
-  /// Weights at the points: [point][tap][pair of lanes of outputs][input][2 lanes], a last odd lane alone.
+  /// One lane of outputs' weights of an input at the points; zeros where there are none.
+  [[gnu::always_inline]] static inline void weights_at_points(const WeightView<const float>& weights,
+                                                              std::int64_t first, std::int64_t i, std::int64_t tap,
+                                                              std::int64_t real_in, std::int64_t real_out,
+                                                              Vector (&u)[6][6]) {
+    const float* const w = weights.data + first * weights.out + i * weights.in + tap * weights.depth;
+    Vector g[3][3];
+    const bool is_dense = weights.row == 3 * weights.column && (weights.column == 1 || weights.column == -1);
+    if (is_dense && i < real_in && first + lanes <= real_out) {
+      load_dense(g, weights.column == 1 ? w : w - 8, weights.out, weights.column == -1);
+    } else {
+      float own[3][3][Lanes] = {};
+      for (std::int64_t lane = 0; i < real_in && lane < std::min(lanes, real_out - first); ++lane)
+        for (std::int64_t r = 0; r < 3; ++r)
+          for (std::int64_t c = 0; c < 3; ++c)
+            own[r][c][lane] = w[lane * weights.out + r * weights.row + c * weights.column];
+      for (std::int64_t r = 0; r < 3; ++r)
+        for (std::int64_t c = 0; c < 3; ++c) load(g[r][c], own[r][c]);
+    }
+    Vector half[3][6];
+    for (std::int64_t r = 0; r < 3; ++r) weights_to_points(g[r], half[r]);
+    for (std::int64_t c = 0; c < 6; ++c) {
+      const Vector line[3] = {half[0][c], half[1][c], half[2][c]};
+      Vector column[6];
+      weights_to_points(line, column);
+      for (std::int64_t r = 0; r < 6; ++r) u[r][c] = column[r];
+    }
+  }
+  /// Weights at the points: [point][tap][pair of lanes of outputs][input][2 lanes], a last odd lane alone. Two inputs share a word.
   [[gnu::always_inline]] static inline void pack(const WinogradShape& shape, const WeightView<const float>& weights,
                                                  std::int64_t out_lane, std::int64_t real_in, std::int64_t real_out,
                                                  float* to) {
     const std::int64_t width = std::min<std::int64_t>(2 * lanes, shape.out - out_lane / 2 * 2 * lanes);
     const std::int64_t first = out_lane * lanes;
-    float* const panel = to + out_lane / 2 * 2 * lanes * shape.in + out_lane % 2 * lanes;
+    const std::int64_t words = shape.in / Pair;
+    float* const panel = to + out_lane / 2 * 2 * lanes * words + out_lane % 2 * lanes;
     for (std::int64_t tap = 0; tap < shape.taps; ++tap)
-      for (std::int64_t i = 0; i < shape.in; ++i) {
-        const float* const w = weights.data + first * weights.out + i * weights.in + tap * weights.depth;
-        Vector g[3][3];
-        const bool is_dense = weights.row == 3 * weights.column && (weights.column == 1 || weights.column == -1);
-        if (is_dense && i < real_in && first + lanes <= real_out) {
-          load_dense(g, weights.column == 1 ? w : w - 8, weights.out, weights.column == -1);
+      for (std::int64_t i = 0; i < words; ++i) {
+        Vector u[6][6];
+        weights_at_points(weights, first, Pair * i, tap, real_in, real_out, u);
+        float* const at = panel + tap * shape.out * words + i * width;
+        if constexpr (has_words) {
+          Vector next[6][6];
+          weights_at_points(weights, first, Pair * i + 1, tap, real_in, real_out, next);
+          for (std::int64_t k = 0; k < winograd_points; ++k)
+            Base::store_words(at + k * winograd_stride(shape, Pair), u[k / 6][k % 6], next[k / 6][k % 6]);
         } else {
-          float own[3][3][Lanes] = {};
-          for (std::int64_t lane = 0; i < real_in && lane < std::min(lanes, real_out - first); ++lane)
-            for (std::int64_t r = 0; r < 3; ++r)
-              for (std::int64_t c = 0; c < 3; ++c)
-                own[r][c][lane] = w[lane * weights.out + r * weights.row + c * weights.column];
-          for (std::int64_t r = 0; r < 3; ++r)
-            for (std::int64_t c = 0; c < 3; ++c) load(g[r][c], own[r][c]);
-        }
-        Vector half[3][6];
-        for (std::int64_t r = 0; r < 3; ++r) weights_to_points(g[r], half[r]);
-        for (std::int64_t c = 0; c < 6; ++c) {
-          const Vector line[3] = {half[0][c], half[1][c], half[2][c]};
-          Vector u[6];
-          weights_to_points(line, u);
-          for (std::int64_t r = 0; r < 6; ++r)
-            store(panel + (r * 6 + c) * winograd_stride(shape) + tap * shape.out * shape.in + i * width, u[r]);
+          for (std::int64_t k = 0; k < winograd_points; ++k)
+            store(at + k * winograd_stride(shape, Pair), u[k / 6][k % 6]);
         }
       }
   }
@@ -270,7 +301,8 @@ struct WinogradLoops : VectorLoops<Lanes> {
                                                      const LaneView<float>& y, std::int64_t first, std::int64_t count,
                                                      std::int64_t room, std::int64_t z_begin, std::int64_t z_end,
                                                      float* scratch) {
-    const std::int64_t in_stride = winograd_stride(room, s.in);
+    const std::int64_t words = s.in / Pair;
+    const std::int64_t in_stride = winograd_stride(room, words);
     const std::int64_t out_stride = winograd_stride(room, s.out);
     float* const products = scratch + s.taps * winograd_points * in_stride;
     const std::int64_t shift = s.taps == 1 ? 0 : s.padding;
@@ -279,22 +311,22 @@ struct WinogradLoops : VectorLoops<Lanes> {
       const std::int64_t low = std::max<std::int64_t>(0, z - shift);
       const std::int64_t high = std::min(s.depth, z - shift + s.taps);
       for (; next < high; ++next)
-        evaluate_tiles<Plain>(s, x, first, count, next, scratch + next % s.taps * winograd_points * in_stride,
-                              in_stride);
+        evaluate_tiles<Plain, has_words>(s, x, first, count, next,
+                                         scratch + next % s.taps * winograd_points * in_stride, in_stride);
       for (std::int64_t point = 0; point < winograd_points; ++point) {
         const float* as[3];
         const float* bs[3];
         std::int64_t taps = 0;
         for (std::int64_t slice = low; slice < high; ++slice, ++taps) {
           as[taps] = scratch + (slice % s.taps * winograd_points + point) * in_stride;
-          bs[taps] = weights + point * winograd_stride(s) + (slice - (z - shift)) * s.out * s.in;
+          bs[taps] = weights + point * winograd_stride(s, Pair) + (slice - (z - shift)) * s.out * words;
         }
         multiply_tiles(s, taps, as, bs, count, products + point * out_stride);
       }
       finish_tiles<Plain>(s, finish, y, first, count, z, products, out_stride);
     }
   }
-  template <bool Plain>
+  template <bool Plain, bool Words>
   [[gnu::always_inline]] static inline void evaluate_tiles(const WinogradShape& s, const LaneView<const float>& x,
                                                            std::int64_t first, std::int64_t count, std::int64_t z,
                                                            float* to, std::int64_t stride) {
@@ -308,9 +340,9 @@ struct WinogradLoops : VectorLoops<Lanes> {
         const std::int64_t c0 = in_sample % columns * 4 - s.padding;
         const float* const from =
             x.data + n * x.sample + z * x.depth + r0 * x.row + c0 * x.column + c / lanes * x.block;
-        evaluate<Plain>(from, x, std::max<std::int64_t>(0, -r0), std::min<std::int64_t>(6, s.height - r0),
-                        std::max<std::int64_t>(0, -c0), std::min<std::int64_t>(6, s.width - c0), to + t * s.in + c,
-                        stride);
+        evaluate<Plain, Words>(from, x, std::max<std::int64_t>(0, -r0), std::min<std::int64_t>(6, s.height - r0),
+                               std::max<std::int64_t>(0, -c0), std::min<std::int64_t>(6, s.width - c0),
+                               to + (t * s.in + c) / (Words ? 2 : 1), stride);
       }
   }
   [[gnu::always_inline]] static inline void multiply_tiles(const WinogradShape& s, std::int64_t taps,
@@ -318,19 +350,20 @@ struct WinogradLoops : VectorLoops<Lanes> {
                                                            std::int64_t count, float* c) {
     const float* a_at[3] = {};
     const float* b_at[3] = {};
+    const std::int64_t words = s.in / Pair;
     std::int64_t out = 0;
     for (; out + 2 * lanes <= s.out; out += 2 * lanes) {
-      for (std::int64_t tap = 0; tap < taps; ++tap) b_at[tap] = bs[tap] + out * s.in;
+      for (std::int64_t tap = 0; tap < taps; ++tap) b_at[tap] = bs[tap] + out * words;
       for (std::int64_t t = 0; t < count; t += rows) {
-        for (std::int64_t tap = 0; tap < taps; ++tap) a_at[tap] = as[tap] + t * s.in;
-        Base::template product<rows, 2>(taps, a_at, b_at, s.in, s.in, c + t * s.out + out, s.out);
+        for (std::int64_t tap = 0; tap < taps; ++tap) a_at[tap] = as[tap] + t * words;
+        Base::template product<rows, 2, has_words>(taps, a_at, b_at, words, words, c + t * s.out + out, s.out);
       }
     }
     if (out == s.out) return;
-    for (std::int64_t tap = 0; tap < taps; ++tap) b_at[tap] = bs[tap] + out * s.in;
+    for (std::int64_t tap = 0; tap < taps; ++tap) b_at[tap] = bs[tap] + out * words;
     for (std::int64_t t = 0; t < count; t += single_rows) {
-      for (std::int64_t tap = 0; tap < taps; ++tap) a_at[tap] = as[tap] + t * s.in;
-      Base::template product<single_rows, 1>(taps, a_at, b_at, s.in, s.in, c + t * s.out + out, s.out);
+      for (std::int64_t tap = 0; tap < taps; ++tap) a_at[tap] = as[tap] + t * words;
+      Base::template product<single_rows, 1, has_words>(taps, a_at, b_at, words, words, c + t * s.out + out, s.out);
     }
   }
   template <bool Plain>
@@ -425,23 +458,60 @@ struct WinogradLoops : VectorLoops<Lanes> {
   [[gnu::always_inline]] static inline void add_products(const WinogradShape& s, const float* x, const float* d,
                                                          std::int64_t count, float* to) {
     constexpr std::int64_t at_once = 48;  // rows that stay in the first cache
-    constexpr int most = Lanes == 16 ? 8 : 6;
     for (std::int64_t row = 0; row < count; row += at_once, x += at_once * s.in, d += at_once * s.out) {
       const std::int64_t here = std::min(at_once, count - row);
-      std::int64_t out = 0;
-      for (; out + 2 * lanes <= s.out; out += 2 * lanes) {
-        std::int64_t in = 0;
-        for (; in + most <= s.in; in += most)
-          Base::template add_product<most, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
-        for (; in + 4 <= s.in; in += 4)
-          Base::template add_product<4, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
-        for (; in < s.in; in += 2)
-          Base::template add_product<2, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+      if constexpr (has_words) {
+        constexpr std::int64_t most = 128;  // channels
+        alignas(64) float d_words[at_once / 2 * most];
+        alignas(64) float x_words[at_once / 2 * most];
+        for (std::int64_t out = 0; out < s.out; out += most) {
+          const std::int64_t outs = std::min(most, s.out - out);
+          pair_rows(d + out, s.out, here, outs, d_words);
+          for (std::int64_t in = 0; in < s.in; in += most) {
+            const std::int64_t ins = std::min(most, s.in - in);
+            pair_rows(x + in, s.in, here, ins, x_words);
+            add_block(x_words, ins, ins, d_words, outs, outs, (here + 1) / 2, to + in * s.out + out, s.out);
+          }
+        }
+      } else {
+        add_block(x, s.in, s.in, d, s.out, s.out, here, to, s.out);
       }
-      if (out < s.out)
-        for (std::int64_t in = 0; in < s.in; in += 8)
-          Base::template add_product<8, 1>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
     }
+  }
+  /// Two rows after each other as words, for channels of a whole number of lanes; a row of zeros behind an odd number.
+  [[gnu::always_inline]] static inline void pair_rows(const float* from, std::int64_t stride, std::int64_t count,
+                                                      std::int64_t channels, float* to) {
+    for (std::int64_t row = 0; row < count; row += 2, from += 2 * stride, to += channels)
+      for (std::int64_t c = 0; c < channels; c += lanes) {
+        Vector first;
+        Vector second{};
+        load(first, from + c);
+        if (row + 1 < count) load(second, from + stride + c);
+        Base::store_words(to + c, first, second);
+      }
+  }
+  /// to[in × out] += xᵀ · d over so many rows, of floats or of words.
+  [[gnu::always_inline]] static inline void add_block(const float* x, std::int64_t ins, std::int64_t x_row,
+                                                      const float* d, std::int64_t outs, std::int64_t d_row,
+                                                      std::int64_t count, float* to, std::int64_t to_row) {
+    constexpr int most = Lanes == 16 ? 8 : 6;
+    std::int64_t out = 0;
+    for (; out + 2 * lanes <= outs; out += 2 * lanes) {
+      std::int64_t in = 0;
+      for (; in + most <= ins; in += most)
+        Base::template add_product<most, 2, has_words>(x + in, x_row, d + out, d_row, count, to + in * to_row + out,
+                                                       to_row);
+      for (; in + 4 <= ins; in += 4)
+        Base::template add_product<4, 2, has_words>(x + in, x_row, d + out, d_row, count, to + in * to_row + out,
+                                                    to_row);
+      for (; in < ins; in += 2)
+        Base::template add_product<2, 2, has_words>(x + in, x_row, d + out, d_row, count, to + in * to_row + out,
+                                                    to_row);
+    }
+    if (out < outs)
+      for (std::int64_t in = 0; in < ins; in += 8)
+        Base::template add_product<8, 1, has_words>(x + in, x_row, d + out, d_row, count, to + in * to_row + out,
+                                                    to_row);
   }
   /// Gradients at the points, [point][tap][in][out], as gradients of one lane of outputs' weights.
   [[gnu::always_inline]] static inline void unpack(const WinogradShape& s, const float* from, std::int64_t out_lane,
@@ -480,6 +550,7 @@ struct WinogradLoops : VectorLoops<Lanes> {
 /// The loops in the form for this processor.
 struct WinogradKernels {
   std::int64_t lanes = 0;
+  std::int64_t pair = 1;  ///< inputs in the place of a float: 2 where products are of bf16
   void (*pack)(const WinogradShape&, const WeightView<const float>&, std::int64_t, std::int64_t, std::int64_t, float*);
   void (*convolve)(const WinogradShape&, const LaneView<const float>&, const float*, const WinogradFinish&,
                    const LaneView<float>&, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
@@ -497,9 +568,9 @@ namespace detail {
 
 #if defined(__x86_64__) && defined(__GNUC__)
 // The same loops for each set of instructions; attributes cannot be parameters of templates. A test has one more of it.
-#define IVADO_WINOGRAD_KERNELS(name, set, lanes_of_it)                                                                 \
+#define IVADO_WINOGRAD_KERNELS(name, set, lanes_of_it, pair_of_it)                                                     \
   struct name {                                                                                                        \
-    using Loops = WinogradLoops<lanes_of_it>;                                                                          \
+    using Loops = WinogradLoops<lanes_of_it, pair_of_it>;                                                              \
     [[gnu::target(set)]] static void pack(const WinogradShape& s, const WeightView<const float>& w, std::int64_t lane, \
                                           std::int64_t real_in, std::int64_t real_out, float* to) {                    \
       Loops::pack(s, w, lane, real_in, real_out, to);                                                                  \
@@ -514,8 +585,8 @@ namespace detail {
     [[gnu::target(set)]] static void evaluate_inputs(const WinogradShape& s, const LaneView<const float>& x,           \
                                                      std::int64_t first, std::int64_t count, std::int64_t z,           \
                                                      float* to, std::int64_t stride) {                                 \
-      if (x.is_plain()) return Loops::evaluate_tiles<true>(s, x, first, count, z, to, stride);                         \
-      Loops::evaluate_tiles<false>(s, x, first, count, z, to, stride);                                                 \
+      if (x.is_plain()) return Loops::evaluate_tiles<true, false>(s, x, first, count, z, to, stride);                  \
+      Loops::evaluate_tiles<false, false>(s, x, first, count, z, to, stride);                                          \
     }                                                                                                                  \
     [[gnu::target(set)]] static void evaluate_gradients(const WinogradShape& s, const LaneView<const float>& d,        \
                                                         std::int64_t first, std::int64_t count, std::int64_t z,        \
@@ -532,11 +603,13 @@ namespace detail {
       Loops::unpack(s, from, lane, real_in, real_out, w);                                                              \
     }                                                                                                                  \
     static WinogradKernels kernels() {                                                                                 \
-      return {lanes_of_it, &pack, &convolve, &evaluate_inputs, &evaluate_gradients, &add_products, &unpack};           \
+      return {                                                                                                         \
+          lanes_of_it, pair_of_it, &pack, &convolve, &evaluate_inputs, &evaluate_gradients, &add_products, &unpack};   \
     }                                                                                                                  \
   };
-IVADO_WINOGRAD_KERNELS(Avx2Winograd, "avx2,fma", 8)
-IVADO_WINOGRAD_KERNELS(Avx512Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma", 16)
+IVADO_WINOGRAD_KERNELS(Avx2Winograd, "avx2,fma", 8, 1)
+IVADO_WINOGRAD_KERNELS(Avx512Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma", 16, 1)
+IVADO_WINOGRAD_KERNELS(Bf16Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma,avx512bf16", 16, 2)
 #endif
 
 }  // namespace detail
@@ -548,6 +621,17 @@ IVADO_WINOGRAD_KERNELS(Avx512Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma",
   static const WinogradKernels wide = detail::Avx512Winograd::kernels();
   if (lanes == 8 && has_avx2()) return &narrow;
   if (lanes == 16 && has_avx512()) return &wide;
+#endif
+  return nullptr;
+}
+
+/// Kernels with 16 channels side by side whose products are of numbers rounded to bf16, with sums in float32; null where this processor
+/// has no such instructions. Rounded at the points, results are off by some 0.9 % of their size, where those of a direct convolution of
+/// rounded numbers are by 0.25 %.
+[[nodiscard]] inline const WinogradKernels* winograd_bf16_kernels() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const WinogradKernels kernels = detail::Bf16Winograd::kernels();
+  if (has_avx512_bf16()) return &kernels;
 #endif
   return nullptr;
 }

@@ -27,6 +27,7 @@ namespace ivado {
 template <Architecture Model, Backend Runs = LibTorchBackend>
 class Net {
  public:
+  using Interpreter = typename Runs::Interpreter;
   /// @param model  the architecture
   /// @param seed   of the initial weights, which are a function of it alone
   explicit Net(Model model, std::uint64_t seed = 0) : model_(std::move(model)) {
@@ -74,7 +75,7 @@ class Net {
   /// @throws Error (usage) if the model cannot work on that shape, with the rule that its sizes must satisfy
   [[nodiscard]] at::Tensor forward(const at::Tensor& input, const at::Tensor& condition = {},
                                    const RandomKey& dropout = {}) {
-    typename Runs::Interpreter on(tensors_, training_, dropout, has_frozen_);
+    Interpreter on(tensors_, training_, dropout, has_frozen_);
     if (samples_dropout_) on.sample_dropout();
     on.convolve_in(convolution_type_);
     return explained(input, [&] { return nn::forward(model_, on, input, condition); });
@@ -83,7 +84,7 @@ class Net {
   /// another model the prediction alone.
   [[nodiscard]] std::vector<at::Tensor> forward_supervised(const at::Tensor& input, const at::Tensor& condition = {},
                                                            const RandomKey& dropout = {}) {
-    typename Runs::Interpreter on(tensors_, training_, dropout, has_frozen_);
+    Interpreter on(tensors_, training_, dropout, has_frozen_);
     on.convolve_in(convolution_type_);
     return explained(input, [&] { return nn::forward_supervised(model_, on, input, condition); });
   }

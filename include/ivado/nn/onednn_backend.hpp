@@ -108,12 +108,14 @@ class OneDnnConvolution {
  public:
   /// @param x       [N, in, spatial…]
   /// @param weight  [out, in, kernel…]
+  /// @param in_bf16  products of numbers rounded to bf16, which Winograd's loops have alone
   /// @throws dnnl::error if oneDNN has no implementation
   IVADO_INLINE OneDnnConvolution(const Shape& x, const Shape& weight, std::int64_t stride, std::int64_t padding,
-                                 bool has_bias)
+                                 bool has_bias, bool in_bf16)
       : stride_(stride),
         padding_(padding),
         has_bias_(has_bias),
+        in_bf16_(in_bf16),
         weight_shape_(weight),
         result_shape_(result_of(x, weight, stride, padding)),
         winograd_(winograd_of(x, weight, stride, padding)),
@@ -122,7 +124,12 @@ class OneDnnConvolution {
                                   engine::describe_any(result_shape_), window_)) {}
 
   /// True if there is more than an implementation for completeness.
-  [[nodiscard]] bool is_fast() const { return winograd_ || !engine::is_reference(forward_); }
+  [[nodiscard]] bool is_fast() const {
+    if (in_bf16_)
+      return winograd_ && lanes() == 16 && engine::winograd_bf16_kernels() != nullptr &&
+             (winograd_->taps == 3 || engine::is_winograd_bf16_faster(*winograd_, true));
+    return winograd_ || !engine::is_reference(forward_);
+  }
 
   /// The result [N, out, spatial…].
   /// @param bias  [out]; not read where there is none
@@ -273,7 +280,9 @@ class OneDnnConvolution {
     return weight[0] % most == 0 && weight[1] % most == 0 ? most : 8;
   }
   [[nodiscard]] std::int64_t lanes() const { return lanes_for(weight_shape_); }
-  [[nodiscard]] const engine::WinogradKernels& kernels() const { return *engine::winograd_kernels(lanes()); }
+  [[nodiscard]] const engine::WinogradKernels& kernels() const {
+    return in_bf16_ ? *engine::winograd_bf16_kernels() : *engine::winograd_kernels(lanes());
+  }
   /// A tensor's elements as Winograd's loops see them. The rule above leaves slices of at least 8 voxels, so the strides tell plain ones
   /// from those with the channels last.
   template <class T>
@@ -488,6 +497,7 @@ class OneDnnConvolution {
   std::int64_t stride_;
   std::int64_t padding_;
   bool has_bias_;
+  bool in_bf16_;
   Shape weight_shape_;
   Shape result_shape_;
   std::optional<engine::WinogradShape> winograd_;
@@ -503,19 +513,22 @@ class OneDnnConvolution {
 [[nodiscard]] IVADO_INLINE std::shared_ptr<OneDnnConvolution> onednn_convolution(const at::Tensor& x,
                                                                                  const at::Tensor& weight,
                                                                                  std::int64_t stride,
-                                                                                 std::int64_t padding, bool has_bias) {
+                                                                                 std::int64_t padding, bool has_bias,
+                                                                                 bool in_bf16) {
   constexpr std::size_t most = 1024;  // of shapes; images of ever new sizes shall not fill the memory
   static std::mutex mutex;
   static std::map<std::vector<std::int64_t>, std::shared_ptr<OneDnnConvolution>> known;
   std::vector<std::int64_t> key = x.sizes().vec();
   key.insert(key.end(), weight.sizes().begin(), weight.sizes().end());
-  for (const std::int64_t more : {stride, padding, std::int64_t{has_bias ? 1 : 0}}) key.push_back(more);
+  for (const std::int64_t more : {stride, padding, std::int64_t{has_bias ? 1 : 0}, std::int64_t{in_bf16 ? 1 : 0}})
+    key.push_back(more);
   const std::lock_guard lock(mutex);
   if (const auto found = known.find(key); found != known.end()) return found->second;
   if (known.size() >= most) known.clear();
   std::shared_ptr<OneDnnConvolution> made;
   try {
-    made = std::make_shared<OneDnnConvolution>(shape_of_tensor(x), shape_of_tensor(weight), stride, padding, has_bias);
+    made = std::make_shared<OneDnnConvolution>(shape_of_tensor(x), shape_of_tensor(weight), stride, padding, has_bias,
+                                               in_bf16);
     if (!made->is_fast()) made = nullptr;
   } catch (const dnnl::error&) {
   }
@@ -526,12 +539,13 @@ class OneDnnConvolution {
 struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFunction> {
   IVADO_INLINE static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                                          const at::Tensor& weight, const c10::optional<at::Tensor>& bias,
-                                         std::int64_t stride, std::int64_t padding) {
+                                         std::int64_t stride, std::int64_t padding, bool in_bf16) {
     context->save_for_backward({x, weight});
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] = padding;
     context->saved_data["bias"] = bias.has_value();
-    return onednn_convolution(x, weight, stride, padding, bias.has_value())
+    context->saved_data["bf16"] = in_bf16;
+    return onednn_convolution(x, weight, stride, padding, bias.has_value(), in_bf16)
         ->forward(x, weight, bias.value_or(at::Tensor()));
   }
   IVADO_INLINE static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -540,23 +554,25 @@ struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFu
     const at::Tensor& x = saved[0];
     const at::Tensor& weight = saved[1];
     const bool has_bias = context->saved_data["bias"].toBool();
-    const auto convolution = onednn_convolution(x, weight, context->saved_data["stride"].toInt(),
-                                                context->saved_data["padding"].toInt(), has_bias);
+    const auto convolution =
+        onednn_convolution(x, weight, context->saved_data["stride"].toInt(), context->saved_data["padding"].toInt(),
+                           has_bias, context->saved_data["bf16"].toBool());
     const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
     at::Tensor to_x;
     std::pair<at::Tensor, at::Tensor> to_weight;
     if (context->needs_input_grad(0)) to_x = convolution->input_gradient(gradient, weight, x);
     if (context->needs_input_grad(1) || (has_bias && context->needs_input_grad(2)))
       to_weight = convolution->weight_gradients(gradient, x);
-    return {to_x, to_weight.first, to_weight.second, at::Tensor(), at::Tensor()};
+    return {to_x, to_weight.first, to_weight.second, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace detail
 
 /// LibTorch with convolutions by oneDNN where they are float32 on the processor, and norms with what stands around them as
-/// one step (`fused_norm`). Others, such as those in float64, bf16 or on a graphics processor, and those that oneDNN is
-/// slow at, go to LibTorch.
+/// one step (`fused_norm`). In bf16 they are by Winograd's algorithm where it fits and the processor multiplies bf16; else slices go to
+/// LibTorch's convolutions in bf16, and volumes stay in float32, which is faster. Others, such as those in float64 or on a graphics
+/// processor, and those that oneDNN is slow at, go to LibTorch.
 class OneDnnInterpreter : public TorchInterpreter {
  public:
   using TorchInterpreter::apply;
@@ -564,19 +580,24 @@ class OneDnnInterpreter : public TorchInterpreter {
 
   IVADO_INLINE Value apply(const op::Convolution& op, std::span<const Value> inputs) const {
     const Value& weight = tensor(op.weight);
+    bool in_bf16 = convolution_type() == at::kBFloat16;
     const bool is_plain = inputs[0].is_cpu() && inputs[0].scalar_type() == at::kFloat &&
-                          weight.scalar_type() == at::kFloat && convolution_type() == at::kFloat &&
+                          weight.scalar_type() == at::kFloat && (in_bf16 || convolution_type() == at::kFloat) &&
                           inputs[0].numel() > 0 && inputs[0].size(1) == weight.size(1);
     if (!is_plain) return TorchInterpreter::apply(op, inputs);
     const Value x = inputs[0].contiguous(inputs[0].suggest_memory_format());
     const Value bias = optional(op.bias);
-    const auto convolution = detail::onednn_convolution(x, weight, op.stride, op.padding, bias.defined());
+    auto convolution = detail::onednn_convolution(x, weight, op.stride, op.padding, bias.defined(), in_bf16);
+    if (!convolution && in_bf16 && x.dim() == 5) {
+      in_bf16 = false;
+      convolution = detail::onednn_convolution(x, weight, op.stride, op.padding, bias.defined(), false);
+    }
     if (!convolution) return TorchInterpreter::apply(op, inputs);
     const bool learns = at::GradMode::is_enabled() &&
                         (x.requires_grad() || weight.requires_grad() || (bias.defined() && bias.requires_grad()));
     if (!learns) return convolution->forward(x, weight, bias);
     return detail::OneDnnConvolutionFunction::apply(
-        x, weight, bias.defined() ? c10::optional<at::Tensor>(bias) : c10::nullopt, op.stride, op.padding);
+        x, weight, bias.defined() ? c10::optional<at::Tensor>(bias) : c10::nullopt, op.stride, op.padding, in_bf16);
   }
 
   /// A norm and what stands around it as one step.

@@ -37,8 +37,8 @@ class TorchInterpreter {
 
   /// Dropout works although nothing is trained, frozen or not; norms keep their running statistics.
   void sample_dropout() noexcept { samples_dropout_ = true; }
-  /// The number type of the convolutions, transposed ones among them: float32 unless told, or bf16. All that is between
-  /// them stays in float32, as do parameters and their gradients.
+  /// The number type of the convolutions: float32 unless told, or bf16. Transposed ones stay in float32 (in bf16, LibTorch 1.13 mistakes
+  /// the shape of their weights in the backward), as do all that is between them, parameters and gradients.
   void convolve_in(at::ScalarType type) noexcept { convolution_type_ = type; }
 
   IVADO_INLINE Value apply(const op::Convolution& op, std::span<const Value> x) const {
@@ -179,7 +179,7 @@ class TorchInterpreter {
                              std::vector<std::int64_t>(axes, padding), ones, transposed, zeros, 1);
     };
     const Value bias = optional(op.bias);
-    if (convolution_type_ == at::kFloat) return run(x, tensor(op.weight), bias);
+    if (convolution_type_ == at::kFloat || transposed) return run(x, tensor(op.weight), bias);
     return run(x.to(convolution_type_), tensor(op.weight).to(convolution_type_),
                bias.defined() ? bias.to(convolution_type_) : bias)
         .to(at::kFloat);

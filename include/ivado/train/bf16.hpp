@@ -24,7 +24,7 @@ struct Bf16Trial {
   std::string fault;      ///< what LibTorch said where it cannot compute them; else empty
 
   /// The largest error that is taken. A product of bf16 numbers is off by 2^-8 at most, and sums of many such by less
-  /// of their size; five times that means that something is wrong.
+  /// of their size; with Winograd's algorithm by up to 0.01. Twice that means that something is wrong.
   static constexpr double largest_error = 0.02;
   /// Why bf16 is not to be used here; empty: it may be.
   [[nodiscard]] IVADO_INLINE std::string refusal() const {
@@ -39,11 +39,12 @@ struct Bf16Trial {
 namespace detail {
 
 /// One convolution 3×3(×3) with its gradients: of the result, of the input, of the weights.
-[[nodiscard]] IVADO_INLINE std::array<at::Tensor, 3> convolve_and_back(const at::Tensor& input,
-                                                                       const at::Tensor& weight, at::ScalarType type) {
+template <class Interpreter>
+[[nodiscard]] std::array<at::Tensor, 3> convolve_and_back(const at::Tensor& input, const at::Tensor& weight,
+                                                          at::ScalarType type) {
   const at::Tensor x = input.detach().clone().requires_grad_(true);
   std::array<at::Tensor, 1> weights{weight.detach().clone().requires_grad_(true)};
-  nn::TorchInterpreter on(weights, true);
+  Interpreter on(weights, true);
   on.convolve_in(type);
   nn::op::Convolution convolution;
   convolution.dimension = static_cast<int>(input.dim() - 2);
@@ -61,8 +62,10 @@ namespace detail {
 
 /// Convolves in float32 and in bf16, forward and backward, and compares results and times. Takes about a tenth of a
 /// second, where bf16 is of use.
+/// @tparam Interpreter  that of the training's backend
 /// @param dimension  of the convolution: 2 or 3
-[[nodiscard]] IVADO_INLINE Bf16Trial try_bf16(int dimension) {
+template <class Interpreter = nn::TorchInterpreter>
+[[nodiscard]] Bf16Trial try_bf16(int dimension) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t channels = 32;
   constexpr int rounds = 5;
@@ -88,7 +91,7 @@ namespace detail {
     for (int round = 0; round < rounds; ++round)
       for (std::size_t i = 0; i < 2; ++i) {
         const auto begin = Clock::now();
-        found[i] = detail::convolve_and_back(input, weight, i == 0 ? at::kFloat : at::kBFloat16);
+        found[i] = detail::convolve_and_back<Interpreter>(input, weight, i == 0 ? at::kFloat : at::kBFloat16);
         seconds[i].push_back(std::chrono::duration<double>(Clock::now() - begin).count());
       }
     for (std::size_t part = 0; part < 3; ++part)
