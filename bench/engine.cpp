@@ -6,7 +6,7 @@
 // run); without it its lines are left out, and that is said. It runs in a process of its own with as many threads.
 //
 // The U-Net of ivadomed's profile study (depth 3, 64 filters) on 18 slices of 128×128 and on one, and Modified3DUNet on
-// 64×64×64. All take turns in each round, so that a machine whose speed drifts treats them alike; medians are printed, and
+// 64×64×64, in float32 and, where the processor multiplies it, in bf16. All take turns in each round, so that a machine whose speed drifts treats them alike; medians are printed, and
 // the rate of each as a part of what the convolution 64→64, 3×3, on 18 slices of 128×128 reached in the same rounds.
 #include <ATen/ATen.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 // Whole processes that segment one volume, from their start to the file written: the production program on the engine, and the
-// program with LibTorch; and how long each needs to do nothing.
+// program with LibTorch; and how long each needs to do nothing. The production program also in bf16, where the processor multiplies it.
 //
 //   bench_segment_process [rounds]     7 unless told
 //

@@ -77,7 +77,7 @@ void on_all_threads(const Work& work) {
 
 /// Calls `body(i)` or `body(i, thread)` for each i in [0, count). Each thread of the scope begins with a share of its own, the same one in
 /// each loop of so many, since what it wrote in one loop is still near to it in the next: values that another core has changed come several times
-/// slower. A thread that is done takes runs of the others' shares. What the first call throws is thrown when all have ended.
+/// slower. A thread that is done takes runs of the others' shares. What the first of them throws is thrown when all have ended.
 ///
 /// `thread` is below `omp_get_max_threads()` as the caller sees it, and another one for calls at one time: a place for what each thread
 /// keeps for itself. (`omp_get_thread_num()` is not, where the caller is itself in a parallel region.)

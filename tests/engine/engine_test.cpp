@@ -183,6 +183,27 @@ TEST_CASE("The statistics of a channel do not suffer from a large mean", "[unit]
   }
 }
 
+TEST_CASE("In bf16 layers of many channels are by Winograd's algorithm, and near to float32", "[unit]") {
+  if (!engine::has_bf16() || engine::winograd_bf16_kernels() == nullptr) {
+    WARN("skipped: this processor does not multiply bf16");
+    return;
+  }
+  UnetParams params;
+  params.n_filters = 64;
+  const Unet<2, 1> model(params);
+  const nn::Weights weights = weights_of(model.parameters());
+  const Array<float> input = noise({2, 1, 32, 32});
+  Engine<Unet<2, 1>> exact(model, weights, {.threads = 2});
+  Engine<Unet<2, 1>> low(model, weights, {.threads = 2, .precision = engine::Precision::bf16});
+  const Array<float> expected = exact.forward(input);
+  const Array<float> found = low.forward(input);
+  const auto& lines = low.network().plan(input.shape()).lines();
+  CHECK(std::any_of(lines.begin(), lines.end(),
+                    [](const std::string& line) { return line.find("winograd in bf16") != std::string::npos; }));
+  CHECK(distance(found, expected) > 1e-6);
+  CHECK(distance(found, expected) < 0.05);
+}
+
 TEST_CASE("The engine says what it cannot do", "[unit]") {
   const auto model = small<Unet<2, 2>>(4);
   nn::Weights weights = weights_of(model.parameters());

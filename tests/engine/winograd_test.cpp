@@ -112,6 +112,7 @@ TEST_CASE("A gradient by weights is summed up in strips where their sums are sma
   CHECK(winograd_parts({.samples = 1, .in = 8, .out = 8, .height = 181, .width = 178}).strips == 4);
   CHECK(winograd_parts({.samples = 1, .in = 8, .out = 8, .depth = 24, .height = 27, .width = 28, .taps = 3}).strips ==
         4);
+  CHECK(winograd_parts({.samples = 1, .in = 16, .out = 16, .height = 140, .width = 128}).strips == 4);
   CHECK(winograd_parts({.samples = 18, .in = 64, .out = 64, .height = 128, .width = 128}).strips == 16);
   CHECK(winograd_parts({.samples = 18, .in = 512, .out = 512, .height = 32, .width = 32}).strips == 1);
   CHECK(winograd_parts({.samples = 1, .in = 8, .out = 8, .height = 16, .width = 16}).strips == 1);
@@ -198,10 +199,12 @@ TEST_CASE("Products in bf16 are off by as much as their rounding, and the sums a
     WARN("skipped: this processor does not multiply bf16");
     return;
   }
-  // An odd number of rows in a sum of products; more channels than are brought into words at once.
+  // An odd number of rows in a sum of products; more channels than are brought into words at once; several strips.
   const auto one =
       GENERATE(Case{{.samples = 1, .in = 32, .out = 48, .height = 20, .width = 28}, 16},
                Case{{.samples = 1, .in = 144, .out = 16, .height = 9, .width = 13}, 16},
+               Case{{.samples = 1, .in = 16, .out = 144, .height = 9, .width = 13}, 16},
+               Case{{.samples = 1, .in = 16, .out = 16, .height = 140, .width = 128}, 16},
                Case{{.samples = 1, .in = 16, .out = 32, .depth = 5, .height = 12, .width = 8, .taps = 3}, 16});
   const Order order = GENERATE(Order::blocks, Order::plain);
   const WinogradShape& s = one.shape;

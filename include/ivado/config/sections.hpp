@@ -626,8 +626,8 @@ struct TrainingParameters {
             "parameter of the Beta distribution that mixes pairs of training samples; null or 0: no mixing",
             at_least(0)),
         field<"precision", &TrainingParameters::precision>(
-            "number type of the convolutions while training; bf16 is refused where this machine computes it wrongly or "
-            "slower; parameters, losses and all else stay float32"),
+            "number type of the convolutions while training, where it is faster; bf16 is refused where this machine "
+            "computes it wrongly or slower; parameters, losses and all else stay float32"),
         field<"transfer_learning", &TrainingParameters::transfer_learning>("start from a trained model"));
   }
   /// @throws Error (usage) if the loss or the optimiser has no name

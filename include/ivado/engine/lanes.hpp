@@ -12,6 +12,11 @@
 #include <type_traits>
 #include <utility>
 
+// Products in bf16 are for GCC alone: Clang takes no wide vectors in the instructions of a function that is not for them by itself.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define IVADO_HAS_BF16_LOOPS
+#endif
+
 namespace ivado::engine {
 
 /// Where the elements of a value [N, channel, depth, row, column] lie: the elements from one to the next along each axis. Either
@@ -130,6 +135,7 @@ struct VectorLoops {
     *reinterpret_cast<Loose*>(to) = from;
   }
 
+#ifdef IVADO_HAS_BF16_LOOPS
   // Words: two bf16 numbers in the place of a float, of which the second has the upper half. The instructions are written as such, since a
   // compiler takes intrinsics of a set only in functions for that set, and these are inlined into such ones.
 
@@ -152,15 +158,18 @@ struct VectorLoops {
     const Word words = low | high << 16;
     std::memcpy(to, &words, sizeof words);
   }
+#endif
   /// sum += by · one, for floats, or for words: the products of both numbers of each word of `by` and of a single one.
   template <bool Words>
   [[gnu::always_inline]] static inline void add_multiple(Vector& sum, const Vector& by, const float& one) {
-    if constexpr (Words) {
+    if constexpr (!Words) {
+      sum += by * one;
+    } else {
+#ifdef IVADO_HAS_BF16_LOOPS
       Vector own = sum;  // else compilers leave the sums in memory
       asm("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(own) : "v"(by), "m"(one));
       sum = own;
-    } else {
-      sum += by * one;
+#endif
     }
   }
 

@@ -28,7 +28,7 @@
 
 namespace ivado::engine {
 
-/// The number type of the convolutions. All that is between them is float32, as in a training in bf16.
+/// The number type of the convolutions, transposed ones among them. All that is between them is float32.
 enum class Precision { float32, bf16 };
 
 /// A network for one shape of its input. Its memory is its own: one run at a time.

@@ -96,14 +96,13 @@ struct PointwiseLoops {
                                                          std::int64_t count, std::int64_t begin, std::int64_t end,
                                                          float* to) {
     constexpr std::int64_t at_once = 48;
-    constexpr int most = most_rows;
     for (std::int64_t row = 0; row < count; row += at_once, x += at_once * s.in, d += at_once * s.out) {
       const std::int64_t here = std::min(at_once, count - row);
       std::int64_t out = 0;
       for (; out + panel <= s.out; out += panel) {
         std::int64_t in = begin;
-        for (; in + most <= end; in += most)
-          Loops::template add_product<most, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
+        for (; in + most_rows <= end; in += most_rows)
+          Loops::template add_product<most_rows, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
         for (; in + 4 <= end; in += 4)
           Loops::template add_product<4, 2>(x + in, s.in, d + out, s.out, here, to + in * s.out + out, s.out);
         for (; in < end; in += 2)

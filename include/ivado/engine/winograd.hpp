@@ -121,7 +121,7 @@ struct WinogradParts {
   out.layers = (depth + out.slices - 1) / out.slices;
   return out;
 }
-/// Chosen by the shape alone, so that the number of threads changes no bit.
+/// Chosen by the shape alone, so that the number of threads changes no bit. More threads than strips have nothing to do there.
 [[nodiscard]] inline WinogradParts winograd_parts(const WinogradShape& shape) {
   constexpr std::int64_t mega = std::int64_t{1} << 20;
   constexpr std::int64_t least_strips = 4;
@@ -138,7 +138,7 @@ struct WinogradSums {
   std::int64_t in_stride = 0;
   float* results = nullptr;  ///< gradients at the points
   std::int64_t out_stride = 0;
-  float* products = nullptr;  ///< sums of all parts
+  float* products = nullptr;  ///< sums of a strip's parts
   float* bias = nullptr;      ///< sums of the gradients of each run of tiles of a part
 };
 /// Adds a part's products to the sums.
@@ -184,7 +184,7 @@ void winograd_add_part(const WinogradShape& shape, const WinogradKernels& kernel
 }  // namespace detail
 
 /// The gradients by the weights and the bias. The same bits for any number of threads. The calling thread keeps memory for it: up to
-/// some 4 MB a thread and 8 MB for all, or 24 MB and the weights at the points, four times the weights.
+/// some 4 MB a thread and 16 MB for all, or 24 MB and the weights at the points, four times the weights; more for layers of uneven sides.
 /// @pre there are tiles
 /// @param x         the input of the convolution
 /// @param gradient  by its result

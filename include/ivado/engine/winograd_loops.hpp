@@ -609,7 +609,9 @@ namespace detail {
   };
 IVADO_WINOGRAD_KERNELS(Avx2Winograd, "avx2,fma", 8, 1)
 IVADO_WINOGRAD_KERNELS(Avx512Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma", 16, 1)
+#ifdef IVADO_HAS_BF16_LOOPS
 IVADO_WINOGRAD_KERNELS(Bf16Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma,avx512bf16", 16, 2)
+#endif
 #endif
 
 }  // namespace detail
@@ -626,10 +628,10 @@ IVADO_WINOGRAD_KERNELS(Bf16Winograd, "avx512f,avx512vl,avx512dq,avx512bw,fma,avx
 }
 
 /// Kernels with 16 channels side by side whose products are of numbers rounded to bf16, with sums in float32; null where this processor
-/// has no such instructions. Rounded at the points, results are off by some 0.9 % of their size, where those of a direct convolution of
+/// has no such instructions, or the compiler is another than GCC. Rounded at the points, results are off by some 0.9 % of their size, where those of a direct convolution of
 /// rounded numbers are by 0.25 %.
 [[nodiscard]] inline const WinogradKernels* winograd_bf16_kernels() {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef IVADO_HAS_BF16_LOOPS
   static const WinogradKernels kernels = detail::Bf16Winograd::kernels();
   if (has_avx512_bf16()) return &kernels;
 #endif

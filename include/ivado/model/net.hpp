@@ -27,7 +27,9 @@ namespace ivado {
 template <Architecture Model, Backend Runs = LibTorchBackend>
 class Net {
  public:
+  /// What computes its operations.
   using Interpreter = typename Runs::Interpreter;
+
   /// @param model  the architecture
   /// @param seed   of the initial weights, which are a function of it alone
   explicit Net(Model model, std::uint64_t seed = 0) : model_(std::move(model)) {

@@ -129,7 +129,7 @@ struct NormSums {
 };
 
 // A lambda that becomes part of the function that it is in, with its instructions.
-#define IVADO_INLINED __attribute__((always_inline))
+#define IVADO_ALWAYS_INLINED __attribute__((always_inline))
 
 /// The loops over a piece, on vectors of so many bytes; what is left over is done value by value. Written on vectors since
 /// compilers neither change the order of additions nor vectorise conditions at every level of optimisation. Vectors are
@@ -205,13 +205,13 @@ struct NormLoops {
     float sum = 0;
     for_each(
         piece,
-        [&](std::int64_t i, int k) IVADO_INLINED {
+        [&](std::int64_t i, int k) IVADO_ALWAYS_INLINED {
           Floats a;
           load(x + i, a);
           activate(a, before);
           sums[k] += a;
         },
-        [&](std::int64_t i) IVADO_INLINED {
+        [&](std::int64_t i) IVADO_ALWAYS_INLINED {
           float a = x[i];
           activate(a, before);
           sum += a;
@@ -224,7 +224,7 @@ struct NormLoops {
     double square = 0;
     for_each(
         piece,
-        [&](std::int64_t i, int k) IVADO_INLINED {
+        [&](std::int64_t i, int k) IVADO_ALWAYS_INLINED {
           Floats a;
           load(x + i, a);
           activate(a, before);
@@ -232,7 +232,7 @@ struct NormLoops {
           sums[k] += a;
           squares[k] += a * a;
         },
-        [&](std::int64_t i) IVADO_INLINED {
+        [&](std::int64_t i) IVADO_ALWAYS_INLINED {
           float a = x[i];
           activate(a, before);
           a -= about;
@@ -249,13 +249,13 @@ struct NormLoops {
                                            const NormNumbers& n) noexcept {
     for_each(
         piece,
-        [&](std::int64_t i, int) IVADO_INLINED {
+        [&](std::int64_t i, int) IVADO_ALWAYS_INLINED {
           Floats a;
           load(x + i, a);
           to_result(a, n);
           store(a, y + i);
         },
-        [&](std::int64_t i) IVADO_INLINED {
+        [&](std::int64_t i) IVADO_ALWAYS_INLINED {
           y[i] = x[i];
           to_result(y[i], n);
         });
@@ -269,7 +269,7 @@ struct NormLoops {
     NormSums all;
     for_each(
         piece,
-        [&](std::int64_t i, int k) IVADO_INLINED {
+        [&](std::int64_t i, int k) IVADO_ALWAYS_INLINED {
           Floats a;
           Floats d;
           load(x + i, a);
@@ -278,7 +278,7 @@ struct NormLoops {
           of_d[k] += d;
           products[k] += d * a;
         },
-        [&](std::int64_t i) IVADO_INLINED {
+        [&](std::int64_t i) IVADO_ALWAYS_INLINED {
           float a = x[i];
           float d = g[i];
           to_norm(a, d, n);
@@ -296,7 +296,7 @@ struct NormLoops {
     const float gain = n.gamma * n.inverse;
     for_each(
         piece,
-        [&](std::int64_t i, int) IVADO_INLINED {
+        [&](std::int64_t i, int) IVADO_ALWAYS_INLINED {
           Floats at_input;
           Floats d;
           load(x + i, at_input);
@@ -307,7 +307,7 @@ struct NormLoops {
           times_slope(d, at_input, n.before);
           store(d, out + i);
         },
-        [&](std::int64_t i) IVADO_INLINED {
+        [&](std::int64_t i) IVADO_ALWAYS_INLINED {
           float a = x[i];
           float d = g[i];
           to_norm(a, d, n);
@@ -352,7 +352,7 @@ IVADO_NORM_KERNELS(Avx2Norm, [[gnu::target("avx2")]], 32)
 IVADO_NORM_KERNELS(Avx512Norm, [[gnu::target("avx512f,avx512vl,avx512dq,avx512bw")]], 64)
 #endif
 #undef IVADO_NORM_KERNELS
-#undef IVADO_INLINED
+#undef IVADO_ALWAYS_INLINED
 
 /// Chosen once.
 [[nodiscard]] inline const NormKernels& norm_kernels() {

@@ -125,7 +125,7 @@ class OneDnnConvolution {
 
   /// True if there is more than an implementation for completeness.
   [[nodiscard]] bool is_fast() const {
-    if (in_bf16_)
+    if (in_bf16_)  // for volumes the other way is float32, not a direct convolution in bf16
       return winograd_ && lanes() == 16 && engine::winograd_bf16_kernels() != nullptr &&
              (winograd_->taps == 3 || engine::is_winograd_bf16_faster(*winograd_, true));
     return winograd_ || !engine::is_reference(forward_);
@@ -245,7 +245,7 @@ class OneDnnConvolution {
     std::vector<std::optional<Plane>> planes;  ///< one a plane of the kernel; none where it lies in the padding alone
   };
 
-  /// True if this is a matrix product of plain values, of as many voxels as the loops take at once or more.
+  /// True if this is a matrix product of plain values, of enough voxels to be faster so.
   [[nodiscard]] IVADO_INLINE bool is_pointwise(const at::Tensor& one) const {
     return weight_shape_[2] == 1 && stride_ == 1 && padding_ == 0 && one.is_contiguous() &&
            one.numel() >= 16 * one.size(0) * one.size(1) && engine::has_pointwise(weight_shape_[1], weight_shape_[0]);
@@ -571,7 +571,7 @@ struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFu
 
 /// LibTorch with convolutions by oneDNN where they are float32 on the processor, and norms with what stands around them as
 /// one step (`fused_norm`). In bf16 they are by Winograd's algorithm where it fits and the processor multiplies bf16; else slices go to
-/// LibTorch's convolutions in bf16, and volumes stay in float32, which is faster. Others, such as those in float64 or on a graphics
+/// LibTorch's convolutions in bf16, and volumes that oneDNN is fast at stay in float32, which is faster. Others, such as those in float64 or on a graphics
 /// processor, and those that oneDNN is slow at, go to LibTorch.
 class OneDnnInterpreter : public TorchInterpreter {
  public:
