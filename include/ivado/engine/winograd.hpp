@@ -30,8 +30,10 @@ namespace detail {
   const std::int64_t share = (s.tiles() + 2 * threads - 1) / (2 * threads);
   return std::clamp((share + step - 1) / step * step, step, fit);
 }
-[[nodiscard]] inline std::size_t winograd_weight_room(const WinogradShape& shape) {
-  return static_cast<std::size_t>(winograd_points * winograd_stride(shape));
+/// Floats of packed weights, or of their gradients, at all points.
+/// @param pair  as in `winograd_stride`
+[[nodiscard]] inline std::size_t winograd_weight_room(const WinogradShape& shape, std::int64_t pair = 1) {
+  return static_cast<std::size_t>(winograd_points * winograd_stride(shape, pair));
 }
 
 }  // namespace detail
@@ -60,7 +62,7 @@ namespace detail {
 inline void winograd_pack(const WinogradShape& shape, const WinogradKernels& kernels,
                           const WeightView<const float>& weights, std::int64_t real_in, std::int64_t real_out,
                           LineBuffer& to) {
-  float* const data = to.at_least(detail::winograd_weight_room(shape));
+  float* const data = to.at_least(detail::winograd_weight_room(shape, kernels.pair));
   parallel_for(shape.out / kernels.lanes,
                [&](std::int64_t lane) { kernels.pack(shape, weights, lane, real_in, real_out, data); });
 }

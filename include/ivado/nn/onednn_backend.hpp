@@ -571,8 +571,8 @@ struct OneDnnConvolutionFunction : torch::autograd::Function<OneDnnConvolutionFu
 
 /// LibTorch with convolutions by oneDNN where they are float32 on the processor, and norms with what stands around them as
 /// one step (`fused_norm`). In bf16 they are by Winograd's algorithm where it fits and the processor multiplies bf16; else slices go to
-/// LibTorch's convolutions in bf16, and volumes that oneDNN is fast at stay in float32, which is faster. Others, such as those in float64 or on a graphics
-/// processor, and those that oneDNN is slow at, go to LibTorch.
+/// LibTorch's convolutions in bf16, and volumes that oneDNN is fast at stay in float32, which is faster. Others, such as those in
+/// float64 or on a graphics processor, and those that oneDNN is slow at, go to LibTorch.
 class OneDnnInterpreter : public TorchInterpreter {
  public:
   using TorchInterpreter::apply;

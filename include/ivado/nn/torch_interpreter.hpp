@@ -37,8 +37,8 @@ class TorchInterpreter {
 
   /// Dropout works although nothing is trained, frozen or not; norms keep their running statistics.
   void sample_dropout() noexcept { samples_dropout_ = true; }
-  /// The number type of the convolutions: float32 unless told, or bf16. Transposed ones stay in float32 (in bf16, LibTorch 1.13 mistakes
-  /// the shape of their weights in the backward), as do all that is between them, parameters and gradients.
+  /// The number type of the convolutions: float32 unless told, or bf16. Transposed ones stay in float32 (in bf16, LibTorch 1.13 refused the
+  /// shape of their weights in a training of volumes), as do all that is between them, parameters and gradients.
   void convolve_in(at::ScalarType type) noexcept { convolution_type_ = type; }
 
   IVADO_INLINE Value apply(const op::Convolution& op, std::span<const Value> x) const {
